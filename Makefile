@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# Two commands matter: `make demo` shows FlexiNS at work, `make check` runs every test. Meson and Ninja do the building.
+
+BUILD ?= build
+MESON_ARGS ?=
+
+.PHONY: demo check build bench deps format install clean help
+
+demo: build
+	@scripts/demo $(BUILD)
+
+check: deps
+	@scripts/check --build $(BUILD)
+
+build: deps $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@meson setup $(MESON_ARGS) $(BUILD)
+
+bench: build
+	@bench/run-write-bw-vs-iperf3
+	@bench/run-send-lat-vs-udp
+
+deps:
+	@scripts/deps
+
+format:
+	@scripts/check-format --fix
+
+# Under the prefix that `meson setup --prefix` was given (MESON_ARGS), or /usr/local.
+install: build
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo 'make demo     install what is missing, build, and watch ib_write_bw move data without any RDMA hardware'
+	@echo 'make check    every check and test there is; ends with "N passed, N failed, N skipped"'
+	@echo 'make build    build into $(BUILD)/; then: ./$(BUILD)/flexins run -- COMMAND'
+	@echo 'make bench    FlexiNS against its references on this machine (takes some minutes)'
+	@echo 'make format   rewrite the C files in the house format'
+	@echo 'make install  install under the prefix (MESON_ARGS=--prefix=...)'
+	@echo 'make clean    remove $(BUILD)/'

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of flexins(1) for bash.
+
+_flexins_interfaces()
+{
+	local prefix= cur=$1 names
+	# After a comma the names already given stay.
+	case $cur in
+	*,*)
+		prefix=${cur%,*},
+		cur=${cur##*,}
+		;;
+	esac
+	names=$(ls /sys/class/net 2>/dev/null)
+	COMPREPLY=($(compgen -P "$prefix" -W "$names" -- "$cur"))
+}
+
+_flexins()
+{
+	local cur prev words cword i
+	_init_completion -n = 2>/dev/null || {
+		cur=${COMP_WORDS[COMP_CWORD]}
+		words=("${COMP_WORDS[@]}")
+		cword=$COMP_CWORD
+	}
+
+	if ((cword == 1)); then
+		COMPREPLY=($(compgen -W "run devices status version --help --version" -- "$cur"))
+		return
+	fi
+
+	# Behind `run` and its options everything belongs to the program.
+	if [[ ${words[1]} == run ]]; then
+		for ((i = 2; i < cword; i++)); do
+			if [[ ${words[i]} == -- ]]; then
+				_command_offset $((i + 1))
+				return
+			elif [[ ${words[i]} != -* ]]; then
+				_command_offset $i
+				return
+			fi
+		done
+	fi
+
+	case $cur in
+	--iface=*)
+		_flexins_interfaces "${cur#--iface=}"
+		;;
+	--port=*) ;;
+	-*)
+		case ${words[1]} in
+		run) COMPREPLY=($(compgen -W "--iface= --port= --no-sysfs --verbose --help --" -- "$cur")) ;;
+		devices) COMPREPLY=($(compgen -W "--iface= --json --help" -- "$cur")) ;;
+		status) COMPREPLY=($(compgen -W "--json --port= --help" -- "$cur")) ;;
+		version) COMPREPLY=($(compgen -W "--help" -- "$cur")) ;;
+		esac
+		[[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+		;;
+	*)
+		[[ ${words[1]} == run ]] && COMPREPLY=($(compgen -c -- "$cur"))
+		;;
+	esac
+} && complete -F _flexins flexins

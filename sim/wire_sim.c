@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The simulated wire, both ends of it: gathers frames into packets with a true ICRC, sends them over links with faults through a
+ * switch port with a finite queue, and hands them out from a small pool of receive buffers, most recently used first. What a real
+ * receiver catches by the ICRC is caught by the ICRC here.
+ */
+#include "sim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "roce/icrc.h"
+
+#define MAX_PACKET 4200u
+#define PATHS	   64u
+
+struct path {
+	struct fns_path p; /* first */
+	uint32_t dst;	   /* host index */
+	bool used;
+};
+
+struct sim_wire {
+	struct fns_wire base; /* first */
+	struct sim_host *h;
+	struct path path[PATHS];
+	struct sim_packet *head, **tail;
+	uint64_t cost, overruns;
+	uint8_t *buf[SIM_RX_BUFS];
+	uint32_t nfree;
+	uint8_t *mem;
+};
+
+static struct sim_wire *wire_of(struct fns_wire *w)
+{
+	return (struct sim_wire *)w;
+}
+
+/* Like a socket buffer's true size: a fixed part and the data rounded up to what the allocator gives. */
+uint32_t sim_wire_cost(uint32_t len)
+{
+	return len <= 192 ? 832 : 512 + fns_pow2_ceil(len + 320);
+}
+
+static int path_get(struct fns_wire *base, const struct fns_gid *local, const struct fns_gid *remote,
+	uint32_t ifindex, uint8_t prefix, uint8_t tos, uint8_t ttl, struct fns_path **out)
+{
+	struct sim_wire *s = wire_of(base);
+	struct path *slot = NULL;
+	uint32_t i, dst;
+
+	if (!fns_gid_equal(local, &s->h->gid))
+		return -EADDRNOTAVAIL;
+	for (dst = 0; dst < s->h->w->nhosts; dst++)
+		if (fns_gid_equal(remote, &s->h->w->host[dst]->gid))
+			break;
+	if (dst == s->h->w->nhosts)
+		return -ENETUNREACH;
+	for (i = 0; i < PATHS; i++) {
+		struct path *p = &s->path[i];
+
+		if (p->used && p->dst == dst && p->p.prefix == prefix && p->p.tos == tos && p->p.ttl == ttl) {
+			p->p.refs++;
+			*out = &p->p;
+			return 0;
+		}
+		if (!p->used && !slot)
+			slot = p;
+	}
+	if (!slot)
+		return -EMFILE;
+	*slot = (struct path){.dst = dst, .used = true};
+	slot->p = (struct fns_path){.local = *local, .remote = *remote, .ifindex = ifindex,
+		.prefix = prefix, .tos = tos, .ttl = ttl, .refs = 1};
+	*out = &slot->p;
+	return 0;
+}
+
+static void path_put(struct fns_wire *base, struct fns_path *p)
+{
+	(void)base;
+	fns_assert(p->refs > 0);
+	if (--p->refs == 0)
+		((struct path *)p)->used = false;
+}
+
+static uint32_t icrc_of(const struct sim_world *w, const struct sim_packet *p)
+{
+	struct fns_icrc_flow f = {.sport = p->sport, .dport = FNS_ROCE_PORT};
+	uint16_t udp_len = (uint16_t)(8 + p->len);
+	uint32_t crc;
+
+	memcpy(f.src, w->host[p->src]->gid.b, 16);
+	memcpy(f.dst, w->host[p->dst]->gid.b, 16);
+	f.ipv6 = !fns_gid_is_v4(&w->host[p->src]->gid);
+	crc = fns_icrc_begin(&f, udp_len, 0);
+	crc = fns_icrc_bth(crc, p->data, FNS_BTH_LEN);
+	crc = fns_icrc_update(crc, p->data + FNS_BTH_LEN, p->len - FNS_BTH_LEN - FNS_ICRC_LEN);
+	return fns_icrc_final(crc);
+}
+
+static void put_le32(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)v;
+	p[1] = (uint8_t)(v >> 8);
+	p[2] = (uint8_t)(v >> 16);
+	p[3] = (uint8_t)(v >> 24);
+}
+
+static struct sim_packet *gather(struct sim_wire *s, struct fns_frame *f, const struct path *path)
+{
+	struct sim_world *w = s->h->w;
+	uint32_t len = f->hdr_len + f->payload_len + f->pad + FNS_ICRC_LEN, at = f->hdr_len, i;
+	struct sim_packet *p;
+
+	if (len > MAX_PACKET || f->hdr_len < FNS_BTH_LEN || f->hdr_len > FNS_HDR_MAX || f->pad > 3) {
+		sim_fail(w, "host %u: frame of %u bytes, header %u, pad %u", s->h->idx, len, f->hdr_len,
+			f->pad);
+		return NULL;
+	}
+	p = malloc(sizeof(*p) + len);
+	fns_assert(p);
+	*p = (struct sim_packet){.src = s->h->idx, .dst = path->dst, .len = len, .tos = path->p.tos,
+		.ttl = path->p.ttl, .sport = (uint16_t)(0xc000 | path->p.prefix), .ecn = 2,
+		.cost = sim_wire_cost(len)};
+	memcpy(p->data, f->hdr, f->hdr_len);
+	for (i = 0; i < f->nsg; i++) {
+		if (at + f->sg[i].len > f->hdr_len + f->payload_len)
+			break;
+		memcpy(p->data + at, f->sg[i].addr, f->sg[i].len);
+		at += f->sg[i].len;
+	}
+	if (i != f->nsg || at != f->hdr_len + f->payload_len)
+		sim_fail(w, "host %u: pieces do not add up to payload_len %u", s->h->idx, f->payload_len);
+	memset(p->data + at, 0, f->pad);
+	put_le32(p->data + len - FNS_ICRC_LEN, icrc_of(w, p));
+	w->alive_packets++;
+	return p;
+}
+
+static void packet_free(struct sim_world *w, struct sim_packet *p)
+{
+	w->alive_packets--;
+	free(p);
+}
+
+/* BTH to ICRC; at most three bits, which a CRC-32 catches at these lengths without fail. */
+static void corrupt(struct fns_rng *r, struct sim_packet *p)
+{
+	uint64_t n = sim_rand(r, 1, 3);
+
+	while (n--) {
+		uint64_t bit = fns_rng_below(r, p->len * 8ull);
+
+		p->data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+}
+
+static void transmit(struct sim_world *w, struct sim_packet *p, bool again)
+{
+	struct sim_link *l = &w->link[p->src][p->dst];
+	struct sim_host *src = w->host[p->src], *dst = w->host[p->dst];
+	const struct sim_params *c = &w->p;
+	uint64_t wire_bytes = p->len + 66, now_ps = w->now * 1000, at, backlog;
+
+	src->egress_ps = FNS_MAX(src->egress_ps, now_ps) + wire_bytes * c->ps_per_byte;
+	if (l->cut || sim_chance(&l->rng, c->loss_ppm)) {
+		sim_trace(w, "lost %u>%u", p->src, p->dst);
+		packet_free(w, p);
+		return;
+	}
+	/* the switch's port towards the receiver */
+	at = src->egress_ps;
+	backlog = dst->port_ps > at ? (dst->port_ps - at) / c->ps_per_byte : 0;
+	if (c->port_bytes && backlog + wire_bytes > c->port_bytes) {
+		sim_trace(w, "port of %u is full", p->dst);
+		packet_free(w, p);
+		return;
+	}
+	if (c->ecn_bytes && backlog > c->ecn_bytes)
+		p->ecn = 3;
+	dst->port_ps = FNS_MAX(dst->port_ps, at) + wire_bytes * c->ps_per_byte;
+	at = FNS_DIV_UP(dst->port_ps, 1000) + c->delay_ns;
+	if (c->jitter_ns)
+		at += fns_rng_below(&l->rng, c->jitter_ns);
+	at = FNS_MAX(at, l->last_arrival);
+	if (sim_chance(&l->rng, c->reorder_ppm))
+		at += 1 + fns_rng_below(&l->rng, c->reorder_ns); /* those behind may pass it */
+	else
+		l->last_arrival = at;
+	if (!again && sim_chance(&l->rng, c->dup_ppm)) {
+		struct sim_packet *d = malloc(sizeof(*d) + p->len);
+
+		fns_assert(d);
+		memcpy(d, p, sizeof(*d) + p->len);
+		w->alive_packets++;
+		sim_push(w, at + fns_rng_below(&l->rng, c->reorder_ns + 1000), SIM_EV_PACKET, d->dst, 0, d);
+	}
+	if (sim_chance(&l->rng, c->corrupt_ppm))
+		corrupt(&l->rng, p);
+	sim_push(w, at, SIM_EV_PACKET, p->dst, 0, p);
+}
+
+static unsigned tx_burst(struct fns_wire *base, struct fns_frame *frames, unsigned n)
+{
+	struct sim_wire *s = wire_of(base);
+	struct sim_world *w = s->h->w;
+	const struct sim_params *c = &w->p;
+	unsigned i, k, take = n;
+
+	if (sim_chance(&s->h->rng, c->full_ppm))
+		take = (unsigned)fns_rng_below(&s->h->rng, n + 1);
+	for (i = 0; i < take; i++) {
+		struct fns_frame *f = &frames[i];
+		struct sim_packet *p;
+		bool near = false;
+
+		if (c->egress_bytes && s->h->egress_ps > w->now * 1000 &&
+			(s->h->egress_ps - w->now * 1000) / c->ps_per_byte > c->egress_bytes)
+			break;
+		for (k = 0; k < f->nsg; k++)
+			near |= f->sg[k].region != NULL;
+		if (near && sim_chance(&s->h->rng, c->frame_fault_ppm)) {
+			f->status = FNS_FRAME_FAULT;
+			continue;
+		}
+		p = gather(s, f, (struct path *)f->path);
+		if (!p)
+			return n;
+		f->status = FNS_FRAME_SENT;
+		w->packets++;
+		sim_watch_tx(s->h, p->data, p->len, p->dst);
+		transmit(w, p, false);
+	}
+	return i;
+}
+
+void sim_wire_deliver(struct sim_host *h, struct sim_packet *p)
+{
+	struct sim_wire *s = wire_of(h->wire);
+
+	if (h->dead) {
+		packet_free(h->w, p);
+		return;
+	}
+	if (h->w->p.rcvbuf && s->cost + p->cost > h->w->p.rcvbuf) {
+		s->overruns++;
+		sim_trace(h->w, "host %u: receive buffer overrun", h->idx);
+		packet_free(h->w, p);
+		return;
+	}
+	s->cost += p->cost;
+	p->next = NULL;
+	*s->tail = p;
+	s->tail = &p->next;
+	sim_host_wake(h, fns_rng_below(&h->rng, 800));
+}
+
+static unsigned rx_burst(struct fns_wire *base, struct fns_rx_view *views, unsigned max)
+{
+	struct sim_wire *s = wire_of(base);
+	struct sim_world *w = s->h->w;
+	unsigned n = 0;
+
+	fns_assert(max >= FNS_RX_BATCH);
+	while (n < FNS_RX_BATCH && s->head && s->nfree) {
+		struct sim_packet *p = s->head;
+		uint32_t crc = icrc_of(w, p);
+		uint8_t want[4], *buf;
+
+		s->head = p->next;
+		if (!s->head)
+			s->tail = &s->head;
+		s->cost -= p->cost;
+		put_le32(want, crc);
+		if (memcmp(want, p->data + p->len - FNS_ICRC_LEN, 4) != 0) {
+			fns_count(base->stats, FNS_C_drop_icrc);
+			packet_free(w, p);
+			continue;
+		}
+		buf = s->buf[--s->nfree];
+		memcpy(buf, p->data, p->len);
+		views[n] = (struct fns_rx_view){.data = buf, .len = p->len - FNS_ICRC_LEN, .ecn = p->ecn,
+			.tos = p->tos, .ttl = p->ttl, .sport = p->sport, .src = w->host[p->src]->gid,
+			.dst = s->h->gid, .buf = buf};
+		packet_free(w, p);
+		n++;
+	}
+	return n;
+}
+
+/* Poisoned, so that who still reads it is found. */
+static void rx_release(struct fns_wire *base, struct fns_rx_view *v)
+{
+	struct sim_wire *s = wire_of(base);
+
+	fns_assert(v->buf && s->nfree < SIM_RX_BUFS);
+	memset(v->buf, 0xdd, v->len);
+	s->buf[s->nfree++] = v->buf;
+	v->buf = NULL;
+}
+
+static uint32_t rx_cost(struct fns_wire *base, uint32_t len, bool bulk)
+{
+	(void)base;
+	(void)bulk;
+	return sim_wire_cost(len);
+}
+
+static void destroy(struct fns_wire *base)
+{
+	struct sim_wire *s = wire_of(base);
+
+	sim_wire_flush(s->h);
+	free(s->mem);
+	free(s);
+}
+
+static const struct fns_wire_ops ops = {
+	.name = "sim",
+	.path_get = path_get,
+	.path_put = path_put,
+	.tx_burst = tx_burst,
+	.rx_burst = rx_burst,
+	.rx_release = rx_release,
+	.rx_cost = rx_cost,
+	.destroy = destroy,
+};
+
+struct fns_wire *sim_wire_create(struct sim_host *h)
+{
+	struct sim_wire *s = calloc(1, sizeof(*s));
+	uint32_t i;
+
+	fns_assert(s);
+	s->base.ops = &ops;
+	s->base.caps = (struct fns_wire_caps){.max_packet = MAX_PACKET, .in_place = true};
+	s->h = h;
+	s->tail = &s->head;
+	s->mem = malloc((size_t)SIM_RX_BUFS * MAX_PACKET);
+	fns_assert(s->mem);
+	for (i = 0; i < SIM_RX_BUFS; i++)
+		s->buf[s->nfree++] = s->mem + (size_t)i * MAX_PACKET;
+	return &s->base;
+}
+
+bool sim_wire_pending(struct sim_host *h)
+{
+	return wire_of(h->wire)->head != NULL;
+}
+
+void sim_wire_flush(struct sim_host *h)
+{
+	struct sim_wire *s = wire_of(h->wire);
+
+	while (s->head) {
+		struct sim_packet *p = s->head;
+
+		s->head = p->next;
+		s->cost -= p->cost;
+		packet_free(h->w, p);
+	}
+	s->tail = &s->head;
+}
+
+uint64_t sim_wire_overruns(struct sim_host *h)
+{
+	return wire_of(h->wire)->overruns;
+}
+
+void sim_wire_check_idle(struct sim_host *h)
+{
+	struct sim_wire *s = wire_of(h->wire);
+	uint32_t i;
+
+	if (s->nfree != SIM_RX_BUFS)
+		sim_fail(h->w, "host %u: %u receive buffers were not released", h->idx,
+			SIM_RX_BUFS - s->nfree);
+	for (i = 0; i < PATHS; i++)
+		if (s->path[i].used)
+			sim_fail(h->w, "host %u: a path keeps %u references", h->idx, s->path[i].p.refs);
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flexins run: puts our libraries and the path shim in front of a program and becomes that program.
+ * There is no parent process left behind: exit status, signals, terminal and descriptors are the
+ * program's own business.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "cli/cli.h"
+#include "cli/tree.h"
+
+static const char help[] =
+	"Usage: flexins run [OPTION]... [--] COMMAND [ARGUMENT]...\n"
+	"\n"
+	"Run COMMAND with FlexiNS as its RDMA device. COMMAND and its children load FlexiNS's own\n"
+	"libibverbs.so.1 and librdmacm.so.1 instead of the system's, and see FlexiNS's devices\n"
+	"(flexins0, ...) in /sys/class/infiniband. `flexins run` becomes COMMAND: its exit status,\n"
+	"signals, input and output are COMMAND's own.\n"
+	"\n"
+	"Options:\n"
+	"  --iface=NAME[,NAME]...  network interfaces to offer, in this order as flexins0, flexins1, ...\n"
+	"                          (default: the first one that is up and has an address, else lo)\n"
+	"  --port=N                UDP port to use instead of RoCEv2's 4791, on both sides\n"
+	"  --no-sysfs              leave /sys and /dev as they are (programs that look there will\n"
+	"                          not find a device)\n"
+	"  -v, --verbose           say what is being done; twice: say what the library does\n"
+	"  --help                  print this text\n"
+	"\n"
+	"Environment, for COMMAND; options win:\n"
+	"  FLEXINS_IFACE=NAME,...  as --iface\n"
+	"  FLEXINS_PORT=N          as --port\n"
+	"  FLEXINS_LOG=LEVEL       what the library tells on stderr: error (default), warn, info, debug\n"
+	"  FLEXINS_DAEMON=PATH     the flexinsd to start when none runs\n"
+	"  LD_LIBRARY_PATH, LD_PRELOAD are extended, FLEXINS_SYSFS is set\n"
+	"\n"
+	"Examples:\n"
+	"  flexins run -- ibv_devinfo\n"
+	"  flexins run --iface=eth1 -- ib_send_lat -d flexins0 192.0.2.7\n"
+	"  flexins run -- sh -c 'ucx_info -d | grep flexins'\n"
+	"\n"
+	"It has no effect on programs that are statically linked or set-uid. Exit status: that of COMMAND;\n"
+	"127 if it is not found, 126 if it cannot be executed, 2 for bad options, 1 for other failures.\n";
+
+struct run_opts {
+	bool sysfs;
+	unsigned verbose;
+	char **command; /* NULL: done, exit with the code that parse() returned */
+};
+
+static int parse(int argc, char **argv, struct run_opts *o)
+{
+	static const struct option options[] = {
+		{"iface", required_argument, NULL, 'i'},
+		{"port", required_argument, NULL, 'p'},
+		{"no-sysfs", no_argument, NULL, 'n'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	int c, rc = 0;
+
+	opterr = 0;
+	while (rc == 0 && (c = getopt_long(argc, argv, "+:vh", options, NULL)) != -1) {
+		switch (c) {
+		case 'i':
+			rc = fns_cli_set_iface(optarg);
+			break;
+		case 'p':
+			rc = fns_cli_set_port(optarg);
+			break;
+		case 'n':
+			o->sysfs = false;
+			break;
+		case 'v':
+			o->verbose++;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return FNS_EXIT_OK;
+		default:
+			return fns_cli_bad_option(argv[0], c, argv);
+		}
+	}
+	if (rc != 0)
+		return rc;
+	if (optind >= argc)
+		return fns_cli_error(FNS_EXIT_USAGE,
+			"run: which program? For example: flexins run -- ibv_devinfo");
+	o->command = argv + optind;
+	return FNS_EXIT_OK;
+}
+
+/* name=first:old, or name=old:first, without repeating what a `flexins run` around this one has
+ * set. */
+static int extend(const char *name, const char *items, bool behind)
+{
+	const char *old = getenv(name);
+	char *all;
+
+	if (old == NULL || *old == '\0' || strcmp(old, items) == 0)
+		return setenv(name, items, 1);
+	if (strstr(old, items) != NULL)
+		return 0;
+	if (asprintf(&all, "%s:%s", behind ? old : items, behind ? items : old) < 0)
+		return -1;
+	setenv(name, all, 1);
+	free(all);
+	return 0;
+}
+
+static int set_libraries(const struct fns_cli_paths *p, bool shim)
+{
+	char preload[3 * PATH_MAX];
+	/*
+	 * Preloading our libraries by path also covers programs with a DT_RPATH, which comes before
+	 * LD_LIBRARY_PATH. Spaces and colons separate LD_PRELOAD's items and cannot be quoted: then
+	 * by name, through LD_LIBRARY_PATH.
+	 */
+	bool by_path = strpbrk(p->libdirs, " ;") == NULL;
+	int n = 0;
+
+	if (strchr(p->ibverbs, ':') != NULL || strchr(p->ibverbs, ';') != NULL)
+		return fns_cli_error(FNS_EXIT_FAILURE,
+			"%s: the dynamic linker takes ':' and ';' in a directory's name for separators; move FlexiNS to a "
+			"directory without them",
+			p->ibverbs);
+	if (shim)
+		n = snprintf(
+			preload, sizeof(preload), "%s:", by_path ? p->shim : "libflexins-shim.so");
+	snprintf(preload + n, sizeof(preload) - (size_t)n, "%s:%s",
+		by_path ? p->ibverbs : "libibverbs.so.1", by_path ? p->rdmacm : "librdmacm.so.1");
+	/* What the user preloads stays first: sanitizers insist on it. */
+	if (extend("LD_PRELOAD", preload, true) != 0 ||
+		extend("LD_LIBRARY_PATH", p->libdirs, false) != 0)
+		return fns_cli_error(FNS_EXIT_FAILURE, "out of memory");
+	return 0;
+}
+
+static int set_sysfs(void)
+{
+	static struct fns_netdev dev[FNS_MAX_DEVICES];
+	unsigned n = fns_netdev_discover(dev, FNS_MAX_DEVICES);
+	char root[PATH_MAX];
+	int rc = fns_cli_tree_make(dev, n, root, sizeof(root));
+
+	if (rc == 0)
+		setenv("FLEXINS_SYSFS", root, 1);
+	if (rc == 0 && n == 0)
+		fns_cli_error(0,
+			"warning: no network interface can be used, so there will be no device; "
+			"`flexins devices` tells more");
+	return rc;
+}
+
+/* Where execvp() will find name: "" if nowhere. */
+static void find_command(const char *name, char out[static PATH_MAX])
+{
+	const char *dirs = getenv("PATH");
+
+	out[0] = '\0';
+	if (strchr(name, '/') != NULL) {
+		snprintf(out, PATH_MAX, "%s", name);
+		return;
+	}
+	while (dirs != NULL && *dirs != '\0') {
+		size_t len = strcspn(dirs, ":");
+
+		if ((size_t)snprintf(out, PATH_MAX, "%.*s/%s", (int)len, dirs, name) < PATH_MAX &&
+			access(out, X_OK) == 0)
+			return;
+		dirs += len + (dirs[len] == ':');
+		out[0] = '\0';
+	}
+}
+
+/* An ELF executable of this machine's class that names no dynamic linker? Anything doubtful is not
+ * called static. */
+static bool is_static(int fd)
+{
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph;
+
+	if (pread(fd, &eh, sizeof(eh), 0) != sizeof(eh) ||
+		memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
+		eh.e_phentsize != sizeof(ph))
+		return false;
+	for (unsigned i = 0; i < eh.e_phnum; i++) {
+		if (pread(fd, &ph, sizeof(ph), (off_t)(eh.e_phoff + i * sizeof(ph))) !=
+				sizeof(ph) ||
+			ph.p_type == PT_INTERP)
+			return false;
+	}
+	return true;
+}
+
+/* Says what would otherwise be a riddle: the program runs, but sees no device. */
+static void warn_out_of_reach(const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int fd;
+
+	find_command(name, path);
+	fd = path[0] != '\0' ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		if (((st.st_mode & S_ISUID) != 0 && st.st_uid != getuid()) ||
+			((st.st_mode & S_ISGID) != 0 && st.st_gid != getgid()))
+			fns_cli_error(0,
+				"warning: %s is set-uid or set-gid, so the dynamic linker ignores FlexiNS's settings in it",
+				path);
+		else if (is_static(fd))
+			fns_cli_error(0,
+				"warning: %s is statically linked, so FlexiNS has no effect on it",
+				path);
+	}
+	close(fd);
+}
+
+int fns_cli_run(int argc, char **argv)
+{
+	static struct fns_cli_paths paths;
+	struct run_opts o = {.sysfs = true};
+	int rc = parse(argc, argv, &o);
+	const char *port = getenv("FLEXINS_PORT");
+
+	if (rc != 0 || o.command == NULL)
+		return rc;
+	if (port != NULL && *port != '\0')
+		rc = fns_cli_check_port("FLEXINS_PORT", port);
+	if (rc != 0)
+		return rc;
+	rc = fns_cli_paths_find(&paths);
+	if (rc != 0)
+		return rc;
+	if (o.verbose > 0)
+		setenv("FLEXINS_LOG", o.verbose > 1 ? "debug" : "info", 1);
+	if (paths.daemon[0] != '\0')
+		setenv("FLEXINS_DAEMON", paths.daemon, 0);
+	if (o.sysfs)
+		rc = set_sysfs();
+	else
+		unsetenv("FLEXINS_SYSFS");
+	if (rc == 0)
+		rc = set_libraries(&paths, o.sysfs);
+	if (rc != 0)
+		return rc;
+	if (o.verbose > 0) {
+		const char *tree = getenv("FLEXINS_SYSFS");
+
+		fns_cli_error(0, "libraries: %s", paths.libdirs);
+		fns_cli_error(0, "sysfs: %s", tree != NULL ? tree : "the system's");
+	}
+	warn_out_of_reach(o.command[0]);
+
+	execvp(o.command[0], o.command);
+	rc = errno;
+	return fns_cli_error(rc == ENOENT ? FNS_EXIT_NOT_FOUND : FNS_EXIT_CANNOT_EXEC,
+		"cannot run '%s': %s%s", o.command[0], strerror(rc),
+		rc == ENOENT && strchr(o.command[0], ' ') != NULL
+			? "; a command with arguments goes without quotes: flexins run -- COMMAND ARGUMENT..."
+			: "");
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flexins status: asks the keeper of this network namespace who holds which slot, and reads the
+ * statistics file that came with each. The files were made by other processes, which may be of
+ * another version or hostile: they are read with pread(), never mapped, and nothing in them is
+ * trusted to be in range.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+#include "cli/cli.h"
+#include "keeper/client.h"
+#include "pipe/ctl.h"
+#include "pipe/stats.h"
+
+static const char help[] =
+	"Usage: flexins status [OPTION]...\n"
+	"\n"
+	"Show the programs that use FlexiNS in this network namespace: their slots (queue pair number\n"
+	"prefixes), queue pairs, and every counter that is not zero, with what it counts.\n"
+	"\n"
+	"Options:\n"
+	"  --json      everything, zeros included, machine-readable\n"
+	"  --port=N    ask the keeper of another UDP port than 4791\n"
+	"  --help      print this text\n"
+	"\n"
+	"Environment:\n"
+	"  FLEXINS_PORT=N  as --port\n"
+	"\n"
+	"Exit status 0 also when no program uses FlexiNS.\n";
+
+static const struct {
+	const char *name, *text;
+} counters[FNS_C_COUNT] = {
+#define X(name, text) {#name, text},
+	FNS_COUNTERS(X)
+#undef X
+};
+
+#define QP_CHUNK 1024u /* queue pair lines read at a time */
+
+struct status {
+	bool json;
+	unsigned slots; /* printed so far */
+};
+
+static const char *slot_state(enum fns_keeper_slot_state s)
+{
+	switch (s) {
+	case FNS_KEEPER_FREE:
+		return "free";
+	case FNS_KEEPER_HELD:
+		return "held";
+	case FNS_KEEPER_ORPHANED:
+		return "orphaned";
+	case FNS_KEEPER_QUARANTINED:
+		return "quarantined";
+	case FNS_KEEPER_OWN:
+		return "keeper";
+	}
+	return "unknown";
+}
+
+static const char *qp_type(unsigned type)
+{
+	switch (type) {
+	case FNS_QPT_RC:
+		return "RC";
+	case FNS_QPT_UC:
+		return "UC";
+	case FNS_QPT_UD:
+		return "UD";
+	default:
+		return "?";
+	}
+}
+
+static const char *qp_state(unsigned state)
+{
+	static const char *const name[] = {"RESET", "INIT", "RTR", "RTS", "SQD", "SQE", "ERR"};
+
+	return state < FNS_ARRAY_SIZE(name) ? name[state] : "?";
+}
+
+static void peer_text(const struct fns_stats_qp *q, char out[static INET6_ADDRSTRLEN])
+{
+	struct fns_gid g;
+
+	memcpy(g.b, (const char *)q + offsetof(struct fns_stats_qp, peer), sizeof(g.b));
+	if (fns_gid_is_v4(&g))
+		inet_ntop(AF_INET, g.b + 12, out, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, g.b, out, INET6_ADDRSTRLEN);
+}
+
+static void print_qp(const struct fns_stats_qp *q, bool json, unsigned nth)
+{
+	char peer[INET6_ADDRSTRLEN];
+	bool connected = q->dest_qpn != 0;
+
+	peer_text(q, peer);
+	if (json) {
+		printf("%s\n      {\"qpn\": %" PRIu32
+		       ", \"type\": \"%s\", \"state\": \"%s\", \"dest_qpn\": %" PRIu32
+		       ", \"peer\": \"%s\", \"tx_bytes\": %" PRIu64 ", \"rx_bytes\": %" PRIu64
+		       ", \"retransmits\": %" PRIu32 "}",
+			nth == 0 ? "" : ",", q->qpn, qp_type(q->type), qp_state(q->state),
+			q->dest_qpn, connected ? peer : "", q->tx_bytes, q->rx_bytes,
+			q->retransmits);
+		return;
+	}
+	printf("  qp 0x%06" PRIx32 "  %s %s", q->qpn, qp_type(q->type), qp_state(q->state));
+	if (connected)
+		printf("  to %s qp 0x%06" PRIx32, peer, q->dest_qpn);
+	printf("  tx %" PRIu64 " B  rx %" PRIu64 " B", q->tx_bytes, q->rx_bytes);
+	if (q->retransmits != 0)
+		printf("  %" PRIu32 " packets sent again", q->retransmits);
+	putchar('\n');
+}
+
+/* All lines with a queue pair in them. The table is sparse, so what was never used reads as zeros
+ * at no cost. */
+static void print_qps(int fd, bool json)
+{
+	static struct fns_stats_qp chunk[QP_CHUNK];
+	unsigned nth = 0;
+
+	for (unsigned first = 0; first < FNS_STATS_MAX_QP; first += QP_CHUNK) {
+		off_t at = (off_t)(offsetof(struct fns_stats, qp) + first * sizeof(chunk[0]));
+		ssize_t got = pread(fd, chunk, sizeof(chunk), at);
+
+		if (got < (ssize_t)sizeof(chunk[0]))
+			break;
+		for (unsigned i = 0; i < (size_t)got / sizeof(chunk[0]); i++) {
+			if (chunk[i].qpn != 0)
+				print_qp(&chunk[i], json, nth++);
+		}
+	}
+}
+
+/* False: no statistics, or not in a form that this version knows. */
+static bool read_counters(int fd, uint64_t value[FNS_C_COUNT], uint64_t *qps)
+{
+	static struct fns_stats
+		copy; /* only the part before the queue pairs is read, the rest costs nothing */
+	const struct fns_stats *s = &copy;
+	const ssize_t head = offsetof(struct fns_stats, qp);
+
+	if (fd < 0 || pread(fd, &copy, (size_t)head, 0) != head)
+		return false;
+	if (s->magic != FNS_STATS_MAGIC || s->n_counters != FNS_C_COUNT)
+		return false;
+	for (unsigned i = 0; i < FNS_C_COUNT; i++)
+		value[i] = s->counter[i];
+	*qps = s->qps;
+	return true;
+}
+
+static void print_slot_json(const struct fns_keeper_slot_info *slot, bool known, uint64_t qps,
+	const uint64_t value[FNS_C_COUNT], unsigned nth)
+{
+	printf("%s\n    {\"prefix\": %u, \"state\": \"%s\", \"pid\": %ld, \"uid\": %lu, \"command\": ",
+		nth == 0 ? "" : ",", slot->prefix, slot_state(slot->state), (long)slot->pid,
+		(unsigned long)slot->uid);
+	fns_cli_json_string(slot->comm);
+	if (!known) {
+		printf(", \"statistics\": null}");
+		return;
+	}
+	printf(", \"queue_pairs_alive\": %" PRIu64 ", \"statistics\": {", qps);
+	for (unsigned i = 0; i < FNS_C_COUNT; i++)
+		printf("%s\"%s\": %" PRIu64, i == 0 ? "" : ", ", counters[i].name, value[i]);
+	printf("}, \"queue_pairs\": [");
+	print_qps(slot->stats_fd, true);
+	printf("]}");
+}
+
+static void print_slot_text(const struct fns_keeper_slot_info *slot, bool known, uint64_t qps,
+	const uint64_t value[FNS_C_COUNT])
+{
+	uint64_t age_s = (fns_clock_now_ns() - slot->since_ns) / FNS_NSEC_PER_SEC;
+
+	printf("\nslot %u  %s for %" PRIu64 " s  pid %ld (%s) of uid %lu", slot->prefix,
+		slot_state(slot->state), age_s, (long)slot->pid, slot->comm,
+		(unsigned long)slot->uid);
+	if (known)
+		printf("  %" PRIu64 " queue pair%s", qps, qps == 1 ? "" : "s");
+	putchar('\n');
+	if (!known) {
+		puts("  no statistics that this version of flexins can read");
+		return;
+	}
+	print_qps(slot->stats_fd, false);
+	for (unsigned i = 0; i < FNS_C_COUNT; i++) {
+		if (value[i] != 0)
+			printf("  %-24s %15" PRIu64 "  %s\n", counters[i].name, value[i],
+				counters[i].text);
+	}
+}
+
+static int on_slot(struct fns_keeper_slot_info *slot, void *arg)
+{
+	struct status *st = arg;
+	uint64_t value[FNS_C_COUNT] = {0}, qps = 0;
+	bool known;
+
+	if (slot->state == FNS_KEEPER_OWN)
+		return 0;
+	slot->comm[sizeof(slot->comm) - 1] = '\0';
+	known = read_counters(slot->stats_fd, value, &qps);
+	if (st->json)
+		print_slot_json(slot, known, qps, value, st->slots);
+	else
+		print_slot_text(slot, known, qps, value);
+	st->slots++;
+	return 0;
+}
+
+static int show(bool json)
+{
+	struct fns_keeper_opts opts = {.no_start = true, .stats_fd = -1};
+	struct fns_keeper_info info = {0};
+	struct status st = {.json = json};
+	char err[FNS_KEEPER_ERR_LEN] = "";
+	int rc;
+
+	if (json)
+		printf("{\n  \"slots\": [");
+	rc = fns_keeper_status(&opts, on_slot, &st, &info, err, sizeof(err));
+	if (rc == -ECONNREFUSED) {
+		puts(json ? "],\n  \"keeper\": null\n}"
+			  : "No program of yours uses FlexiNS in this network namespace (no keeper runs).");
+		return FNS_EXIT_OK;
+	}
+	if (rc != 0) {
+		if (json)
+			puts("],\n  \"keeper\": null\n}");
+		return fns_cli_error(FNS_EXIT_FAILURE, "%s", err[0] != '\0' ? err : strerror(-rc));
+	}
+	if (json) {
+		printf("],\n  \"keeper\": {\"pid\": %ld, \"uid\": %lu, \"port\": %u, \"gro\": %s, \"ipv6\": %s, "
+		       "\"unclaimed_packets\": %" PRIu64 "}\n}\n",
+			(long)info.pid, (unsigned long)info.uid, info.port,
+			info.gro ? "true" : "false", info.ipv6 ? "true" : "false", info.unclaimed);
+		return FNS_EXIT_OK;
+	}
+	printf("%skeeper  pid %ld  UDP port %u  %s%s  %u program%s  %" PRIu64
+	       " packets for nobody\n",
+		st.slots != 0 ? "\n" : "", (long)info.pid, info.port,
+		info.ipv6 ? "IPv4 and IPv6" : "IPv4", info.gro ? "  GRO" : "", st.slots,
+		st.slots == 1 ? "" : "s", info.unclaimed);
+	return FNS_EXIT_OK;
+}
+
+int fns_cli_status(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'},
+		{"port", required_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	bool json = false;
+	int c, rc = 0;
+
+	opterr = 0;
+	while (rc == 0 && (c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			json = true;
+			break;
+		case 'p':
+			rc = fns_cli_set_port(optarg);
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return FNS_EXIT_OK;
+		default:
+			return fns_cli_bad_option(argv[0], c, argv);
+		}
+	}
+	if (rc != 0)
+		return rc;
+	if (optind < argc)
+		return fns_cli_error(
+			FNS_EXIT_USAGE, "status takes options only, not '%s'", argv[optind]);
+	return show(json);
+}

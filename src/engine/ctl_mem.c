@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Control operations on memory regions and windows. */
+#include <errno.h>
+
+#include "engine/engine_priv.h"
+
+static struct fns_mr *find(struct fns_engine *e, const struct fns_ctl *m, bool window)
+{
+	struct fns_mr *mr = fns_table_get(&e->mrs, m->handle);
+
+	return mr && mr->client == m->client && (mr->kind != FNS_MR_REGION) == window ? mr : NULL;
+}
+
+int fns_ctl_mr_reg(struct fns_engine *e, struct fns_ctl *m)
+{
+	struct fns_pd *pd = fns_ctl_pd(e, m->client, m->mr.pd);
+	struct fns_mr *mr;
+	uint32_t handle;
+	int r;
+
+	if (!pd)
+		return -EINVAL;
+	r = fns_mr_create(e->nic.mem, pd, m->mr.addr, m->mr.len, m->mr.iova, m->mr.access, &mr);
+	if (r < 0)
+		return r;
+	r = fns_table_add(&e->mrs, mr, &handle);
+	if (r < 0) {
+		fns_mr_destroy(e->nic.mem, mr);
+		return r;
+	}
+	pd->refs++;
+	mr->handle = handle;
+	mr->client = m->client;
+	mr->cookie = m->cookie;
+	m->handle = handle;
+	m->mr.key = mr->key;
+	return 0;
+}
+
+int fns_ctl_mr_dereg(struct fns_engine *e, struct fns_ctl *m)
+{
+	struct fns_mr *mr = find(e, m, false);
+	struct fns_pd *pd;
+	int r;
+
+	if (!mr)
+		return -EINVAL;
+	/* Frames that the wire had no room for still refer to application memory. */
+	if (e->nic.txq.n)
+		return -EAGAIN;
+	pd = mr->pd;
+	r = fns_mr_destroy(e->nic.mem, mr);
+	if (r < 0)
+		return r;
+	pd->refs--;
+	fns_table_remove(&e->mrs, m->handle);
+	return 0;
+}
+
+/* A new registration takes the old one's place and handle; on failure the old one stays as it was. */
+int fns_ctl_mr_rereg(struct fns_engine *e, struct fns_ctl *m)
+{
+	struct fns_mr *old = find(e, m, false), *mr;
+	struct fns_pd *pd;
+	int r;
+
+	if (!old || (m->mr.flags & ~7u) || !m->mr.flags)
+		return -EINVAL;
+	if (e->nic.txq.n)
+		return -EAGAIN;
+	if (old->windows)
+		return -EBUSY;
+	if (old->region->users)
+		return -EAGAIN;
+	pd = m->mr.flags & FNS_REREG_PD ? fns_ctl_pd(e, m->client, m->mr.pd) : old->pd;
+	if (!pd)
+		return -EINVAL;
+	if (!(m->mr.flags & FNS_REREG_TRANSLATION)) {
+		m->mr.addr = old->region->addr + old->off;
+		m->mr.len = old->len;
+		m->mr.iova = old->iova;
+	}
+	r = fns_mr_create(e->nic.mem, pd, m->mr.addr, m->mr.len, m->mr.iova,
+		m->mr.flags & FNS_REREG_ACCESS ? m->mr.access : old->access, &mr);
+	if (r < 0)
+		return r;
+	old->pd->refs--;
+	pd->refs++;
+	mr->handle = m->handle;
+	mr->client = m->client;
+	mr->cookie = old->cookie;
+	fns_mr_destroy(e->nic.mem, old);
+	e->mrs.slot[(m->handle & 0xffffff) - 1].obj = mr;
+	m->mr.key = mr->key;
+	return 0;
+}
+
+int fns_ctl_mw_create(struct fns_engine *e, struct fns_ctl *m)
+{
+	struct fns_pd *pd = fns_ctl_pd(e, m->client, m->mw.pd);
+	struct fns_mr *mw;
+	uint32_t handle;
+	int r;
+
+	if (!pd || m->mw.type < 1 || m->mw.type > 2)
+		return -EINVAL;
+	r = fns_mw_create(
+		e->nic.mem, pd, m->mw.type == 1 ? FNS_MR_WINDOW_1 : FNS_MR_WINDOW_2, &mw);
+	if (r < 0)
+		return r;
+	r = fns_table_add(&e->mrs, mw, &handle);
+	if (r < 0) {
+		fns_mr_destroy(e->nic.mem, mw);
+		return r;
+	}
+	pd->refs++;
+	mw->handle = handle;
+	mw->client = m->client;
+	mw->cookie = m->cookie;
+	m->handle = handle;
+	m->mw.key = mw->key;
+	return 0;
+}
+
+int fns_ctl_mw_destroy(struct fns_engine *e, struct fns_ctl *m)
+{
+	struct fns_mr *mw = find(e, m, true);
+	struct fns_pd *pd;
+	int r;
+
+	if (!mw)
+		return -EINVAL;
+	if (e->nic.txq.n)
+		return -EAGAIN;
+	pd = mw->pd;
+	r = fns_mr_destroy(e->nic.mem, mw);
+	if (r < 0)
+		return r;
+	pd->refs--;
+	fns_table_remove(&e->mrs, m->handle);
+	return 0;
+}

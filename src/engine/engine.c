@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's life and its one loop body: submit, receive, complete, time out, transmit. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "engine/engine_priv.h"
+
+/*
+ * Of a receive buffer of 212,992 bytes (the kernel's default, which peers are assumed to have), this much may be filled by us: the rest is for
+ * acknowledgements and for what the cost model does not see.
+ */
+#define DEFAULT_BUDGET 170000u
+
+/* Pause before trying again when something could not proceed for a reason that sends no word. */
+#define RETRY_NS (20 * FNS_NSEC_PER_USEC)
+
+static struct fns_ah *find_ah(struct fns_nic *nic, uint32_t handle)
+{
+	return fns_table_get(&((struct fns_engine *)nic)->ahs, handle);
+}
+
+struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
+{
+	struct fns_engine *e = calloc(1, sizeof(*e));
+	struct fns_nic *nic = &e->nic;
+
+	if (!e)
+		return NULL;
+	nic->now_ns = cfg->start_ns;
+	nic->wire = cfg->wire;
+	nic->dma = cfg->dma;
+	nic->stats = cfg->stats;
+	nic->up = cfg->up;
+	nic->find_ah = find_ah;
+	nic->read_budget = cfg->read_budget ? cfg->read_budget : DEFAULT_BUDGET;
+	e->peer_budget = cfg->peer_budget ? cfg->peer_budget : DEFAULT_BUDGET;
+	nic->peer_budget = e->peer_budget;
+	fns_list_init(&nic->active);
+	fns_list_init(&nic->read_waiters);
+	fns_list_init(&e->peers);
+	fns_rng_seed(&e->rng, cfg->seed);
+	e->cc = cfg->cc ? cfg->cc : &fns_cc_static_window;
+	e->prefix = cfg->prefix;
+	e->next_qp = (uint32_t)fns_rng_below(&e->rng, FNS_QP_INDEXES);
+	e->qps = calloc(FNS_QP_INDEXES, sizeof(*e->qps));
+	nic->timers = fns_timer_wheel_create(cfg->start_ns);
+	nic->mem = fns_mem_create(cfg->dma, fns_rng_u64(&e->rng));
+	nic->wire->stats = cfg->stats;
+	cfg->stats->magic = FNS_STATS_MAGIC;
+	cfg->stats->n_counters = FNS_C_COUNT;
+	cfg->stats->prefix = cfg->prefix;
+	/* 4160 bytes a buffer: neighbours do not share cache sets. */
+	if (!e->qps || !nic->timers || !nic->mem ||
+		fns_pool_init(&nic->stage, FNS_STAGE_BYTES + FNS_CACHELINE, FNS_STAGE_BUFS) < 0 ||
+		fns_pool_init(&nic->rxops, sizeof(struct fns_rxop), FNS_RXOPS) < 0) {
+		fns_engine_destroy(e);
+		return NULL;
+	}
+	return e;
+}
+
+static void free_table(struct fns_table *t)
+{
+	uint32_t i;
+
+	for (i = 0; i < t->size; i++)
+		free(t->slot[i].obj);
+	fns_table_fini(t);
+}
+
+void fns_engine_destroy(struct fns_engine *e)
+{
+	struct fns_list *n;
+	uint32_t i;
+
+	if (!e)
+		return;
+	for (i = 0; e->qps && i < FNS_QP_INDEXES; i++)
+		if (e->qps[i])
+			fns_engine_qp_free(e, e->qps[i]);
+	for (i = 0; i < e->srqs.size; i++)
+		if (e->srqs.slot[i].obj)
+			fns_rq_fini(&((struct fns_srq *)e->srqs.slot[i].obj)->rq);
+	for (i = 0; i < e->ahs.size; i++) {
+		struct fns_ah *ah = e->ahs.slot[i].obj;
+
+		if (ah && ah->path)
+			e->nic.wire->ops->path_put(e->nic.wire, ah->path);
+	}
+	while ((n = fns_list_pop_front(&e->peers)))
+		free(fns_container_of(n, struct fns_peer, node));
+	free_table(&e->srqs);
+	free_table(&e->ahs);
+	free_table(&e->cqs);
+	free_table(&e->pds);
+	fns_table_fini(&e->mrs); /* the regions themselves belong to mem */
+	fns_mem_destroy(e->nic.mem);
+	fns_timer_wheel_destroy(e->nic.timers);
+	fns_pool_fini(&e->nic.stage);
+	fns_pool_fini(&e->nic.rxops);
+	free(e->qps);
+	free(e);
+}
+
+int fns_engine_attach(struct fns_engine *e, struct fns_sq_shared *ring, uint32_t nslots)
+{
+	if (e->nrings == FNS_MAX_RINGS)
+		return -ENOSPC;
+	e->ring[e->nrings++] = (struct fns_ring){
+		.shared = ring, .nslots = nslots, .log2 = (uint32_t)__builtin_ctz(nslots)};
+	return 0;
+}
+
+/* Datapath 3/9: deficit round robin over queue pairs with something to send. */
+static unsigned schedule(struct fns_engine *e)
+{
+	struct fns_nic *nic = &e->nic;
+	int32_t left = FNS_SCHED_BYTES;
+	unsigned turns = 0;
+	struct fns_list *n;
+
+	if (nic->txq.blocked && !fns_txq_flush(nic))
+		return 0;
+	while (left > 0 && (n = fns_list_pop_front(&nic->active))) {
+		struct fns_qp *qp = fns_container_of(n, struct fns_qp, sched);
+		enum fns_tx_result r;
+		int32_t before;
+
+		qp->deficit = FNS_MIN(qp->deficit + FNS_QUANTUM, FNS_QUANTUM);
+		before = qp->deficit;
+		r = qp->ops->tx(qp);
+		left -= before - qp->deficit;
+		turns += before != qp->deficit;
+		if (r == FNS_TX_IDLE) {
+			qp->deficit = 0;
+			continue;
+		}
+		if (fns_list_empty(&qp->sched)) {
+			if (r == FNS_TX_MORE)
+				fns_list_push_back(&nic->active, &qp->sched);
+			else
+				fns_list_push_front(&nic->active, &qp->sched);
+		}
+		if (r == FNS_TX_BLOCKED)
+			break;
+	}
+	fns_txq_flush(nic);
+	return turns;
+}
+
+unsigned fns_engine_advance(struct fns_engine *e, uint64_t now_ns, unsigned what)
+{
+	struct fns_nic *nic = &e->nic;
+	unsigned work = 0;
+
+	nic->now_ns = FNS_MAX(now_ns, nic->now_ns);
+	fns_count(nic->stats, FNS_C_advances);
+	if (what & FNS_ADVANCE_SUBMIT)
+		work += fns_engine_submit(e);
+	if (what & FNS_ADVANCE_RECEIVE)
+		work += fns_engine_receive(e);
+	if (!nic->dma->ops->caps.completes_inline)
+		work += nic->dma->ops->poll(nic->dma, nic->now_ns);
+	if (fns_timer_next(nic->timers) <= nic->now_ns)
+		work += fns_timer_run(nic->timers, nic->now_ns);
+	if (!fns_list_empty(&nic->active) || nic->txq.n)
+		work += schedule(e);
+	return work;
+}
+
+uint64_t fns_engine_next(struct fns_engine *e)
+{
+	struct fns_nic *nic = &e->nic;
+	uint64_t at = fns_timer_next(nic->timers);
+
+	if (!nic->dma->ops->caps.completes_inline)
+		at = FNS_MIN(at, nic->dma->ops->next(nic->dma));
+	if (nic->txq.n)
+		at = FNS_MIN(at, nic->now_ns + RETRY_NS);
+	else if (!fns_list_empty(&nic->active))
+		at = FNS_MIN(at, nic->now_ns + FNS_NSEC_PER_USEC);
+	return at;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to the engine: its objects by handle, and its stages. */
+#ifndef FNS_ENGINE_ENGINE_PRIV_H
+#define FNS_ENGINE_ENGINE_PRIV_H
+
+#include "base/rng.h"
+#include "engine/engine.h"
+#include "transport/qp.h"
+
+#define FNS_QUANTUM	  (64 << 10) /* bytes a queue pair may send before the next one's turn */
+#define FNS_SCHED_BYTES	  (512 << 10) /* bytes sent per advance at most */
+#define FNS_MAX_RINGS	  8u
+#define FNS_MAX_CLIENTS	  256u
+#define FNS_QP_INDEXES	  65536u
+#define FNS_QP_FIRST	  2u /* indexes 0 and 1 are special queue pairs everywhere */
+#define FNS_MAX_QPS	  65000u
+#define FNS_MAX_OBJECTS	  (1u << 20) /* of each other kind */
+
+/* Objects by handle: index + 1 in the low 24 bits, a generation above so that a stale handle does not fit a new object. */
+struct fns_table {
+	struct fns_slot {
+		void *obj;
+		uint32_t next_free; /* index + 1 */
+		uint8_t gen;
+	} *slot;
+	uint32_t size, free; /* free: index + 1 of the first, 0: none */
+};
+
+int fns_table_add(struct fns_table *t, void *obj, uint32_t *handle);
+void *fns_table_get(const struct fns_table *t, uint32_t handle);
+void fns_table_remove(struct fns_table *t, uint32_t handle);
+void fns_table_fini(struct fns_table *t);
+
+struct fns_ring {
+	struct fns_sq_shared *shared;
+	uint32_t nslots, log2, head, posted;
+};
+
+struct fns_engine {
+	struct fns_nic nic; /* first: transports see this part */
+	const struct fns_cc_ops *cc;
+	struct fns_rng rng;
+	uint8_t prefix;
+	struct fns_ring ring[FNS_MAX_RINGS];
+	unsigned nrings;
+	struct fns_qp **qps; /* FNS_QP_INDEXES, by QPN[15:0] */
+	uint32_t nqps, next_qp;
+	uint8_t next_gen;
+	uint32_t next_client;
+	bool clients[FNS_MAX_CLIENTS];
+	uint32_t peer_budget;
+	struct fns_list peers;
+	struct fns_table pds, mrs, cqs, srqs, ahs;
+	struct fns_rx_view views[FNS_RX_BATCH];
+};
+
+static inline struct fns_qp *fns_engine_qp(const struct fns_engine *e, uint32_t qpn)
+{
+	struct fns_qp *qp = e->qps[qpn & 0xffff];
+
+	return qp && qp->qpn == qpn ? qp : NULL;
+}
+
+/* submit.c: takes descriptors from all rings; how many. Datapath 2/9 to 3/9. */
+unsigned fns_engine_submit(struct fns_engine *e);
+/* rx.c: one burst from the wire; how many packets. Datapath 6/9. */
+unsigned fns_engine_receive(struct fns_engine *e);
+
+/* Control operations by object; each returns 0 or negative errno and writes outputs on success only. */
+int fns_ctl_pd_create(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_pd_destroy(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_mr_reg(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_mr_rereg(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_mr_dereg(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_mw_create(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_mw_destroy(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_cq_create(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_cq_resize(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_cq_destroy(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_srq_create(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_srq_modify(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_srq_query(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_srq_destroy(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_qp_modify(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_qp_query(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_qp_destroy(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_ah_create(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_ah_destroy(struct fns_engine *e, struct fns_ctl *m);
+
+struct fns_pd *fns_ctl_pd(struct fns_engine *e, uint32_t client, uint32_t handle);
+struct fns_cq *fns_ctl_cq(struct fns_engine *e, uint32_t client, uint32_t handle);
+struct fns_srq *fns_ctl_srq(struct fns_engine *e, uint32_t client, uint32_t handle);
+
+/* qp_state.c: is this modify allowed (IBTA 10.3, table of transitions)? attr->mask without STATE keeps the state. */
+int fns_qp_modify_check(const struct fns_qp *qp, const struct fns_ctl_qp_attr *a,
+	enum fns_qp_state *next);
+
+/* ctl_qp.c: frees without a trace. The queue pair has nothing in flight. */
+void fns_engine_qp_free(struct fns_engine *e, struct fns_qp *qp);
+
+#endif

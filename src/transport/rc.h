@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to the reliable connection: requester, completer, responder, response, timer. IBTA Vol 1, 9.7. */
+#ifndef FNS_TRANSPORT_RC_H
+#define FNS_TRANSPORT_RC_H
+
+#include "transport/qp.h"
+
+/* At least this often a message asks for an acknowledgement. */
+#define FNS_ACK_EVERY 16u
+/* A starved host must not look dead: no acknowledgement timeout is shorter. */
+#define FNS_RTO_MIN_NS (4 * FNS_NSEC_PER_MSEC)
+#define FNS_PROBE_MIN_NS FNS_NSEC_PER_MSEC
+#define FNS_PROBES 3u
+
+/* rc_requester.c */
+enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp);
+/* Everything from una on is sent again. */
+void fns_rc_go_back(struct fns_qp *qp);
+/* Sends the last outstanding request packet once more, outside the order of sending, to learn where the responder stands. */
+bool fns_rc_probe(struct fns_qp *qp);
+/* The work request at pos fails with status once all before it are retired; nothing from it on is sent. */
+void fns_rc_fail_at(struct fns_qp *qp, uint32_t pos, enum fns_wc_status status, uint32_t vendor_err);
+/* Cost in the peer's buffer of packet seg of a work request; 0 for READ and atomics. */
+uint32_t fns_rc_cost(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg);
+static inline bool fns_rc_has_response(const struct fns_wqe *w)
+{
+	return w->op == FNS_WR_READ || w->op == FNS_WR_CMP_SWAP || w->op == FNS_WR_FETCH_ADD;
+}
+/* Cost of n bytes of READ response in our own buffer. */
+uint32_t fns_rc_read_cost(const struct fns_qp *qp, uint32_t npsn);
+
+/* rc_completer.c: acknowledgements and responses. */
+bool fns_rc_completer_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v);
+/* Retires what is acknowledged and placed, oldest first. */
+void fns_rc_retire(struct fns_qp *qp);
+void fns_rc_cc(struct fns_qp *qp, enum fns_cc_event_type type, uint64_t bytes, uint64_t rtt_ns);
+
+/* rc_responder.c: requests. */
+bool fns_rc_responder_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v);
+
+/* rc_response.c: what goes back. */
+void fns_rc_respond_ack(struct fns_qp *qp);
+/* False: no room. */
+bool fns_rc_respond(struct fns_qp *qp, const struct fns_rsp *rsp);
+enum fns_tx_result fns_rc_response_tx(struct fns_qp *qp);
+static inline uint32_t fns_rc_response_count(const struct fns_qp *qp)
+{
+	return qp->rsp.rsp_tail - qp->rsp.rsp_head;
+}
+
+/* rc_timer.c */
+/* Makes sure that the timer runs while something is outstanding. */
+void fns_rc_timer_arm(struct fns_qp *qp);
+void fns_rc_timer(struct fns_qp *qp);
+
+#endif

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * RC completer: acknowledgements and responses complete work requests, in order (IBTA 9.7.5, 9.7.7). READ data is placed first: una follows
+ * what arrived, retirement follows what is placed.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "transport/rc.h"
+
+void fns_rc_cc(struct fns_qp *qp, enum fns_cc_event_type type, uint64_t bytes, uint64_t rtt_ns)
+{
+	const struct fns_cc_event ev = {.type = type,
+		.now_ns = qp->nic->now_ns,
+		.bytes = bytes,
+		.rtt_ns = rtt_ns,
+		.inflight = qp->req.inflight_bytes};
+
+	qp->cc->on_event(&qp->cc_ctx, &ev, &qp->cc_out);
+}
+
+static void sq_drained(struct fns_qp *qp)
+{
+	struct fns_requester *r = &qp->req;
+
+	if (qp->state != FNS_QPS_SQD || !r->draining)
+		return;
+	if (qp->sq.head != qp->sq.cur || r->seg != 0)
+		return;
+	r->draining = false;
+	if (qp->attr.sq_draining)
+		fns_qp_event(qp, FNS_EVENT_SQ_DRAINED);
+}
+
+void fns_rc_retire(struct fns_qp *qp)
+{
+	struct fns_requester *r = &qp->req;
+	bool any = false;
+
+	while (qp->sq.head != r->ack_pos && !(r->failing && qp->sq.head == r->fail_pos)) {
+		if (fns_sq_at(&qp->sq, qp->sq.head)->pending)
+			break;
+		fns_sq_retire(qp, FNS_WC_SUCCESS, 0);
+		any = true;
+		if (qp->state == FNS_QPS_ERR) { /* its completion queue overran */
+			fns_qp_flush(qp);
+			return;
+		}
+	}
+	if (r->failing && qp->sq.head == r->fail_pos) {
+		fns_qp_error(qp, r->fail_status, r->fail_vendor, -1);
+		return;
+	}
+	if (any) {
+		sq_drained(qp);
+		if (qp->sq.cur != qp->sq.tail)
+			fns_qp_activate(qp);
+	}
+}
+
+static void progress(struct fns_qp *qp)
+{
+	struct fns_requester *r = &qp->req;
+
+	r->progress_ns = qp->nic->now_ns;
+	r->retry_left = qp->attr.retry_cnt;
+	r->rnr_left = qp->attr.rnr_retry;
+	r->probes = 0;
+	r->implied_nak = false;
+}
+
+static uint64_t take_rtt(struct fns_requester *r, uint64_t now)
+{
+	uint64_t rtt;
+
+	if (r->rtt_sent_ns == 0 || psn_diff(r->una, r->rtt_psn) <= 0)
+		return 0;
+	rtt = now - FNS_MIN(now, r->rtt_sent_ns);
+	r->rtt_sent_ns = 0;
+	r->srtt_ns = r->srtt_ns ? (7 * r->srtt_ns + rtt) / 8 : rtt;
+	return rtt ? rtt : 1;
+}
+
+/* una moves n PSNs within work request w; those before the cursor are charged. */
+static void step(struct fns_qp *qp, struct fns_wqe *w, uint32_t n, uint32_t *cost, uint64_t *bytes)
+{
+	struct fns_requester *r = &qp->req;
+	uint32_t seg = (uint32_t)psn_diff(r->una, w->first_psn);
+	int32_t charged = psn_diff(r->psn, r->una);
+	uint32_t i, k = charged <= 0 ? 0 : FNS_MIN((uint32_t)charged, n);
+
+	if (k && !fns_rc_has_response(w)) {
+		bool last = seg + k == w->npsn;
+		uint32_t full = last ? k - 1 : k;
+
+		if (full) {
+			*cost += full * fns_rc_cost(qp, w, seg);
+			*bytes += (uint64_t)full * qp->pmtu;
+		}
+		for (i = full; i < k; i++) {
+			*cost += fns_rc_cost(qp, w, seg + i);
+			*bytes += fns_seg_len(qp, w, seg + i);
+		}
+	}
+	r->una = psn_add(r->una, n);
+	if (r->una == psn_add(w->first_psn, w->npsn))
+		r->ack_pos++;
+}
+
+/* The cursor was overtaken: what it would send again has arrived after all. */
+static void cursor_follow(struct fns_qp *qp)
+{
+	struct fns_requester *r = &qp->req;
+
+	if (psn_diff(r->una, r->psn) <= 0)
+		return;
+	fns_fetch_cancel(qp->nic, &r->fetch);
+	r->psn = r->una;
+	qp->sq.cur = r->ack_pos;
+	r->seg = 0;
+	if (r->ack_pos != qp->sq.tail && fns_sq_at(&qp->sq, r->ack_pos)->started)
+		r->seg = (uint32_t)psn_diff(r->una, fns_sq_at(&qp->sq, r->ack_pos)->first_psn);
+}
+
+/*
+ * Everything before target is acknowledged, except that a READ or atomic whose response is missing stops it. Returns true if una reached
+ * target.
+ */
+static bool ack_before(struct fns_qp *qp, uint32_t target)
+{
+	struct fns_requester *r = &qp->req;
+	uint32_t cost = 0, before = r->una;
+	uint64_t bytes = 0, rtt;
+
+	while (psn_diff(target, r->una) > 0) {
+		struct fns_wqe *w = fns_sq_at(&qp->sq, r->ack_pos);
+		uint32_t end = psn_add(w->first_psn, w->npsn);
+		int32_t n = FNS_MIN(psn_diff(target, r->una), psn_diff(end, r->una));
+
+		if (fns_rc_has_response(w))
+			break;
+		step(qp, w, (uint32_t)n, &cost, &bytes);
+	}
+	if (r->una != before) {
+		progress(qp);
+		cursor_follow(qp);
+		r->cost -= cost;
+		r->inflight_bytes -= bytes;
+		fns_peer_release(qp->nic, qp->peer, cost, true);
+		rtt = take_rtt(r, qp->nic->now_ns);
+		fns_rc_cc(qp, FNS_CC_ACK, bytes, rtt);
+		if (qp->sq.cur != qp->sq.tail)
+			fns_qp_activate(qp);
+	}
+	return r->una == target || psn_diff(target, r->una) < 0;
+}
+
+/* A later acknowledgement shows that a response was lost (IBTA 9.7.5.1.1): ask again, once until there is progress. */
+static void implied_nak(struct fns_qp *qp)
+{
+	struct fns_requester *r = &qp->req;
+
+	if (r->implied_nak)
+		return;
+	r->implied_nak = true;
+	fns_count(qp->nic->stats, FNS_C_rc_implied_naks);
+	fns_rc_cc(qp, FNS_CC_LOSS, 0, 0);
+	fns_rc_go_back(qp);
+}
+
+static bool in_window(struct fns_qp *qp, uint32_t psn)
+{
+	struct fns_requester *r = &qp->req;
+
+	return psn_diff(psn, r->una) >= 0 && psn_diff(psn, r->max_psn) < 0;
+}
+
+static bool spend_retry(struct fns_qp *qp)
+{
+	struct fns_requester *r = &qp->req;
+
+	if (r->retry_left == 0) {
+		fns_rc_fail_at(qp, r->ack_pos, FNS_WC_RETRY_EXC_ERR, 0);
+		return false;
+	}
+	r->retry_left--;
+	return true;
+}
+
+static void on_sequence_nak(struct fns_qp *qp)
+{
+	struct fns_requester *r = &qp->req;
+
+	fns_count(qp->nic->stats, FNS_C_rc_seq_naks_received);
+	if (r->psn == r->una)
+		return; /* already going back to here */
+	fns_peer_loss(qp->nic, qp->peer, r->srtt_ns);
+	fns_rc_cc(qp, FNS_CC_LOSS, 0, 0);
+	if (spend_retry(qp))
+		fns_rc_go_back(qp);
+}
+
+static void on_rnr_nak(struct fns_qp *qp, uint8_t code)
+{
+	struct fns_requester *r = &qp->req;
+
+	fns_count(qp->nic->stats, FNS_C_rc_rnr_naks_received);
+	if (r->rnr_until_ns)
+		return;
+	if (r->rnr_left == 0) {
+		fns_rc_fail_at(qp, r->ack_pos, FNS_WC_RNR_RETRY_EXC_ERR, 0);
+		return;
+	}
+	if (r->rnr_left < 7)
+		r->rnr_left--;
+	fns_rc_go_back(qp);
+	r->rnr_until_ns = qp->nic->now_ns + fns_rnr_timer_ns(code);
+	fns_rc_timer_arm(qp);
+}
+
+static void on_nak(struct fns_qp *qp, const struct fns_hdr *h)
+{
+	static const uint8_t status[] = {
+		[FNS_NAK_INVALID_REQUEST] = FNS_WC_REM_INV_REQ_ERR,
+		[FNS_NAK_REMOTE_ACCESS] = FNS_WC_REM_ACCESS_ERR,
+		[FNS_NAK_REMOTE_OPERATIONAL] = FNS_WC_REM_OP_ERR,
+		[FNS_NAK_INVALID_RD_REQUEST] = FNS_WC_REM_INV_REQ_ERR,
+	};
+	uint8_t code = h->syndrome & FNS_AETH_VALUE_MASK;
+
+	if (code == FNS_NAK_PSN_SEQUENCE) {
+		on_sequence_nak(qp);
+		return;
+	}
+	if (code >= FNS_ARRAY_SIZE(status)) { /* reserved: IBTA has the requester drop it */
+		fns_count(qp->nic->stats, FNS_C_drop_header);
+		return;
+	}
+	fns_count(qp->nic->stats, FNS_C_rc_fatal_naks_received);
+	fns_rc_fail_at(qp, qp->req.ack_pos, status[code], h->syndrome);
+}
+
+static void on_ack(struct fns_qp *qp, const struct fns_hdr *h)
+{
+	struct fns_requester *r = &qp->req;
+	uint8_t type = h->syndrome & FNS_AETH_TYPE_MASK;
+
+	fns_count(qp->nic->stats, FNS_C_acks_received);
+	if (!in_window(qp, h->psn)) {
+		fns_count(qp->nic->stats, FNS_C_drop_stale_ack);
+		return;
+	}
+	if (type == FNS_AETH_ACK) {
+		if (!ack_before(qp, psn_add(h->psn, 1)))
+			implied_nak(qp);
+		fns_rc_retire(qp);
+		return;
+	}
+	if (type != FNS_AETH_NAK && type != FNS_AETH_RNR) {
+		fns_count(qp->nic->stats, FNS_C_drop_header);
+		return;
+	}
+	/* Any NAK acknowledges what came before it. */
+	if (!ack_before(qp, h->psn)) {
+		implied_nak(qp);
+		fns_rc_retire(qp);
+		return;
+	}
+	fns_rc_retire(qp);
+	if (qp->state == FNS_QPS_ERR || r->una != h->psn)
+		return;
+	if (type == FNS_AETH_RNR)
+		on_rnr_nak(qp, h->syndrome & FNS_AETH_VALUE_MASK);
+	else
+		on_nak(qp, h);
+}
+
+static void response_placed(struct fns_rxop *op)
+{
+	struct fns_qp *qp = op->qp;
+	struct fns_wqe *w;
+
+	/* After an error or a reset the work request is gone. */
+	if (qp->state != FNS_QPS_ERR && qp->state != FNS_QPS_RESET) {
+		w = fns_sq_at(&qp->sq, op->wqe);
+		w->pending--;
+		if (op->result < 0)
+			fns_rc_fail_at(qp, op->wqe, FNS_WC_LOC_PROT_ERR, 0);
+		else
+			fns_rc_retire(qp);
+	}
+	fns_rxop_put(op);
+}
+
+/* Places one response's payload for the work request that holds una. True: the view was kept. */
+static bool place_response(struct fns_qp *qp, struct fns_wqe *w, struct fns_rx_view *v,
+	const uint8_t *data, uint32_t off, uint32_t len)
+{
+	enum fns_wc_status status = FNS_WC_LOC_PROT_ERR;
+	struct fns_rxop *op;
+	int n;
+
+	op = fns_rxop_get(qp, FNS_RXOP_RESPONSE);
+	if (!op)
+		return false;
+	n = fns_sge_refs(
+		qp, w->sge, w->num_sge, off, len, FNS_ACCESS_LOCAL_WRITE, op->ref, &status);
+	if (n < 0) {
+		fns_rxop_put(op);
+		fns_rc_fail_at(qp, qp->req.ack_pos, status, 0);
+		return false;
+	}
+	op->nref = (uint8_t)n;
+	op->wqe = qp->req.ack_pos;
+	w->pending++;
+	if (v)
+		fns_rxop_hold(op, v);
+	if (w->op != FNS_WR_READ) {
+		memcpy(op->grh, data, sizeof(uint64_t));
+		data = op->grh;
+	}
+	/* una moves before the placement may complete and retire the work request. */
+	{
+		struct fns_requester *r = &qp->req;
+		uint32_t seg = (uint32_t)psn_diff(r->una, w->first_psn);
+		uint32_t chunk = FNS_READ_CHUNK / qp->pmtu;
+
+		r->una = psn_add(r->una, 1);
+		if (seg + 1 == w->npsn)
+			r->ack_pos++;
+		if (psn_diff(r->una, r->psn) > 0) {
+			cursor_follow(qp);
+		} else {
+			if (w->op == FNS_WR_READ) {
+				uint32_t c = FNS_MIN(fns_rc_read_cost(qp, 1), r->rd_cost);
+
+				r->rd_cost -= c;
+				qp->nic->read_cost -= c;
+			}
+			if (seg + 1 == w->npsn || (seg + 1) % chunk == 0) {
+				if (r->rd_inflight)
+					r->rd_inflight--;
+			}
+		}
+		if (r->rd_inflight == 0) { /* rounding of single against bulk cost */
+			qp->nic->read_cost -= r->rd_cost;
+			r->rd_cost = 0;
+		}
+		progress(qp);
+		fns_rc_cc(qp, FNS_CC_ACK, len, take_rtt(r, qp->nic->now_ns));
+		fns_qp_wake(qp->nic, &qp->nic->read_waiters);
+		if (qp->sq.cur != qp->sq.tail)
+			fns_qp_activate(qp);
+	}
+	fns_rxop_place(op, data, response_placed);
+	return v != NULL;
+}
+
+static bool bad_response(struct fns_qp *qp)
+{
+	fns_rc_fail_at(qp, qp->req.ack_pos, FNS_WC_BAD_RESP_ERR, 0);
+	return false;
+}
+
+static bool on_response(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
+{
+	struct fns_requester *r = &qp->req;
+	struct fns_wqe *w;
+	uint32_t seg, len;
+
+	if (!in_window(qp, h->psn)) {
+		fns_count(qp->nic->stats, FNS_C_drop_stale_ack);
+		return false;
+	}
+	if (!ack_before(qp, h->psn)) {
+		implied_nak(qp);
+		fns_rc_retire(qp);
+		return false;
+	}
+	fns_rc_retire(qp);
+	if (qp->state == FNS_QPS_ERR || r->una != h->psn || (r->failing && r->fail_pos == r->ack_pos))
+		return false;
+	w = fns_sq_at(&qp->sq, r->ack_pos);
+	if (h->opcode == FNS_OP_ATOMIC_ACK) {
+		uint64_t orig = h->orig;
+
+		if (w->op != FNS_WR_CMP_SWAP && w->op != FNS_WR_FETCH_ADD)
+			return bad_response(qp);
+		place_response(qp, w, NULL, (const uint8_t *)&orig, 0, sizeof(orig));
+		return false;
+	}
+	if (w->op != FNS_WR_READ)
+		return bad_response(qp);
+	seg = (uint32_t)psn_diff(h->psn, w->first_psn);
+	len = fns_seg_len(qp, w, seg);
+	if (h->payload_len != len)
+		return bad_response(qp);
+	return place_response(qp, w, v, h->payload, seg * qp->pmtu, len);
+}
+
+bool fns_rc_completer_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
+{
+	if (qp->state != FNS_QPS_RTS && qp->state != FNS_QPS_SQD) {
+		fns_count(qp->nic->stats, FNS_C_drop_qp_state);
+		return false;
+	}
+	if (h->opcode == FNS_OP_ACK) {
+		on_ack(qp, h);
+		return false;
+	}
+	return on_response(qp, h, v);
+}

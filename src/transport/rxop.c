@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Received packets between acceptance and commit: they hold the receive buffer and the tokens of their placement. Datapath 7/9:
+ * placement into host memory.
+ */
+#include "base/assert.h"
+#include "transport/qp.h"
+
+struct fns_rxop *fns_rxop_get(struct fns_qp *qp, enum fns_rxop_kind kind)
+{
+	struct fns_rxop *op = fns_pool_get(&qp->nic->rxops);
+
+	if (fns_unlikely(!op)) {
+		fns_count(qp->nic->stats, FNS_C_drop_resources);
+		return NULL;
+	}
+	fns_list_init(&op->node);
+	op->nic = qp->nic;
+	op->qp = qp;
+	op->view.buf = NULL;
+	op->nref = op->nprefix = op->pending = 0;
+	op->kind = (uint8_t)kind;
+	op->syndrome = 0;
+	op->event = -1;
+	op->submitted = op->ack_req = op->ends_message = op->has_cqe = op->solicited = op->uses_recv = false;
+	op->result = 0;
+	op->npsn = 1;
+	qp->ops_inflight++;
+	return op;
+}
+
+void fns_rxop_hold(struct fns_rxop *op, const struct fns_rx_view *v)
+{
+	op->view = *v;
+}
+
+void fns_rxop_put(struct fns_rxop *op)
+{
+	struct fns_nic *nic = op->nic;
+
+	fns_assert(op->pending == 0);
+	if (op->view.buf)
+		nic->wire->ops->rx_release(nic->wire, &op->view);
+	op->qp->ops_inflight--;
+	fns_pool_put(&nic->rxops, op);
+}
+
+static void rxop_one_done(struct fns_rxop *op, unsigned i, int result)
+{
+	if (i < FNS_MAX_SGE + 1)
+		fns_memref_put(op->ref[i]);
+	if (fns_unlikely(result < 0)) {
+		if (op->result == 0)
+			op->result = result;
+		fns_count(op->nic->stats, FNS_C_memory_faults);
+	}
+	if (--op->pending == 0)
+		op->done(op);
+}
+
+static void rxop_token_done(struct fns_dma_token *t, int result)
+{
+	rxop_one_done(t->owner, t->tag, result);
+}
+
+void fns_rxop_place(struct fns_rxop *op, const uint8_t *src, void (*done)(struct fns_rxop *op))
+{
+	struct fns_dma *dma = op->nic->dma;
+	const uint8_t *from = op->nprefix ? op->grh : src;
+	unsigned i;
+
+	op->done = done;
+	op->submitted = true;
+	op->pending = 1; /* keeps done from being called before all are submitted */
+	for (i = 0; i < op->nref; i++) {
+		struct fns_dma_token *t = &op->token[i];
+		int r;
+
+		if (i == op->nprefix)
+			from = src;
+		t->done = rxop_token_done;
+		t->owner = op;
+		t->tag = i;
+		fns_memref_get(op->ref[i]);
+		op->pending++;
+		r = dma->ops->place(dma, op->ref[i], from, t);
+		if (r != FNS_DMA_PENDING)
+			rxop_one_done(op, i, r);
+		from += op->ref[i].len;
+	}
+	rxop_one_done(op, FNS_MAX_SGE + 1, 0);
+}

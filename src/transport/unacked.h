@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to UC and UD: sending without acknowledgements, where a work request is done when the wire has taken its last packet. */
+#ifndef FNS_TRANSPORT_UNACKED_H
+#define FNS_TRANSPORT_UNACKED_H
+
+#include "transport/qp.h"
+
+/*
+ * Builds packet seg of w into f (got with room for FNS_MAX_SGE pieces): path, header, payload; *buf the staging buffer or NULL. ERROR: *status.
+ */
+typedef enum fns_gather (*fns_unacked_build)(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos,
+	uint32_t seg, struct fns_frame *f, void **buf, enum fns_wc_status *status);
+
+void fns_unacked_reset(struct fns_qp *qp);
+void fns_unacked_to_rtr(struct fns_qp *qp);
+void fns_unacked_to_rts(struct fns_qp *qp);
+void fns_unacked_timer(struct fns_qp *qp);
+enum fns_tx_result fns_unacked_tx(struct fns_qp *qp, fns_unacked_build build);
+void fns_unacked_tx_done(struct fns_qp *qp, const struct fns_frame *f);
+/* Placement done: commits in order. For fns_rxop_place. */
+void fns_unacked_placed(struct fns_rxop *op);
+/* The receive taken fails with status and takes the queue pair with it. */
+void fns_unacked_recv_error(struct fns_qp *qp, enum fns_wc_status status);
+
+#endif

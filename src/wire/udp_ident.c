@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Datapath 6/9, a side branch: the ICRC covers the IPv4 identification, which a UDP socket does not
+ * show. FlexiNS peers use 0 to 127; others (the kernel's Soft-RoCE) count up per pair of addresses.
+ * To accept whatever identification makes the sum fit would weaken the check to 16 bits, so one is
+ * believed only where it continues what was seen. Called by udp_rx.c.
+ */
+#include "base/clock.h"
+#include "base/util.h"
+#include "wire/udp_priv.h"
+
+/* Packets of the pair that we do not see (other applications, losses) also take identifications. */
+#define WINDOW 64u
+/*
+ * Linux skips a random number of up to one for each clock tick that the pair was idle (at most 1000
+ * a second), so the window grows with the silence, up to what still leaves the check 20 bits.
+ */
+#define WINDOW_MAX 4096u
+
+static uint32_t window(uint64_t now_ns, uint64_t then_ns)
+{
+	uint64_t w = WINDOW + (now_ns - then_ns) / FNS_NSEC_PER_MSEC;
+
+	return w < WINDOW_MAX ? (uint32_t)w : WINDOW_MAX;
+}
+
+static bool ahead(uint16_t id, uint16_t last, uint32_t win)
+{
+	/* 0: the network duplicated the packet; the transport sorts that out. */
+	return (uint16_t)(id - last) <= win;
+}
+
+static struct udp_ident *lookup(
+	struct udp_wire *w, const struct fns_gid *src, const struct fns_gid *dst)
+{
+	uint32_t h = 0;
+	struct udp_ident *p;
+
+	for (int i = 0; i < 16; i++)
+		h = h * 31 + src->b[i] + 7u * dst->b[i];
+	p = &w->ident[(h ^ h >> 8) % UDP_IDENT_PEERS];
+	if (!fns_gid_equal(&p->src, src) || !fns_gid_equal(&p->dst, dst))
+		*p = (struct udp_ident){.src = *src, .dst = *dst};
+	return p;
+}
+
+static void learn(struct udp_ident *p, uint16_t id, uint64_t now_ns)
+{
+	p->last = id;
+	p->known_ns = now_ns;
+	p->known = true;
+	p->has_candidate = false;
+}
+
+bool fns_udp_ident_accept(struct udp_wire *w, const struct fns_gid *src, const struct fns_gid *dst,
+	uint16_t id, bool mad)
+{
+	struct udp_ident *p = lookup(w, src, dst);
+	uint64_t now_ns = fns_clock_now_ns();
+
+	if (p->known && ahead(id, p->last, window(now_ns, p->known_ns))) {
+		learn(p, id, now_ns);
+		return true;
+	}
+	/* A lost request of the connection manager costs seconds. */
+	if (mad && (!p->known || now_ns - p->known_ns > WINDOW_MAX * FNS_NSEC_PER_MSEC)) {
+		learn(p, id, now_ns);
+		return true;
+	}
+	/* Lost track, or never had it: two packets in a row that continue each other are needed. */
+	if (p->has_candidate && id != p->candidate &&
+		ahead(id, p->candidate, window(now_ns, p->candidate_ns))) {
+		learn(p, id, now_ns);
+		return true;
+	}
+	p->candidate = id;
+	p->candidate_ns = now_ns;
+	p->has_candidate = true;
+	return false;
+}

@@ -1,0 +1,56 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Builds the simulator with plain compilers, several ways, from the sources that it needs.
+#   variants.sh hashes SRCROOT     gcc and clang, -O0 and -O2: every run has the same trace hash in each, twice
+#   variants.sh sanitize SRCROOT   address and undefined behaviour sanitizers over a few seeds of every scenario
+# Exit 77: skipped, for want of a compiler.
+set -eu
+mode=$1
+root=$2
+seeds=${SEEDS:-}
+work=$(mktemp -d "${TMPDIR:-/tmp}/flexins-sim.XXXXXX")
+trap 'rm -rf "$work"' EXIT INT TERM
+
+sources=$(ls "$root"/src/base/*.c "$root"/src/roce/*.c "$root"/src/mem/*.c "$root"/src/cc/*.c \
+	"$root"/src/transport/*.c "$root"/src/engine/*.c "$root"/sim/*.c)
+flags="-std=gnu17 -D_GNU_SOURCE -fno-strict-aliasing -w -I$root/src -I$root/include -I$root/sim"
+
+build() { # name compiler flags...
+	out=$work/$1
+	cc=$2
+	shift 2
+	mkdir -p "$out"
+	# shellcheck disable=SC2086
+	(cd "$out" && printf '%s\n' $sources | xargs -P 2 -n 10 "$cc" $flags "$@" -c)
+	# shellcheck disable=SC2086
+	"$cc" $flags "$@" -o "$out/flexins-sim" "$out"/*.o -lisal -lpthread
+}
+
+case $mode in
+hashes)
+	command -v clang >/dev/null || exit 77
+	build gcc-O2 gcc -O2
+	build gcc-O0 gcc -O0
+	build clang-O2 clang -O2
+	build clang-O0 clang -O0
+	"$work/gcc-O2/flexins-sim" --seeds "${seeds:-1..4}" --hash >"$work/want"
+	[ -s "$work/want" ]
+	for v in gcc-O2 gcc-O0 clang-O2 clang-O0; do
+		"$work/$v/flexins-sim" --seeds "${seeds:-1..4}" --hash >"$work/got"
+		if ! cmp -s "$work/want" "$work/got"; then
+			echo "$v differs from gcc-O2:"
+			diff "$work/want" "$work/got" | head -20
+			exit 1
+		fi
+	done
+	echo "$(wc -l <"$work/want") runs are the same in all builds"
+	;;
+sanitize)
+	build asan gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+	ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:malloc_context_size=8 \
+		"$work/asan/flexins-sim" --seeds "${seeds:-1001..1006}" --jobs 2
+	;;
+*)
+	exit 2
+	;;
+esac
