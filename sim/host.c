@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One host: an engine with its wire and DMA backend, the application's objects made by control calls, and when the engine is advanced.
- * The engine is advanced a random moment after there is a reason to, sometimes only one half of it, as placements do.
+ * One host: an engine with its wire and DMA backend, the application's objects made by control
+ * calls, and when the engine is advanced. The engine is advanced a random moment after there is a
+ * reason to, sometimes only one half of it, as placements do.
  */
 #include "sim.h"
 
@@ -12,7 +13,7 @@
 #include "base/assert.h"
 #include "roce/psn.h"
 
-#define SPIN_LIMIT 20000u
+#define SPIN_LIMIT        20000u
 #define COOKIE(kind, idx) ((uint64_t)(kind) << 32 | (idx))
 
 static void comp_event(void *ctx, uint64_t channel, uint64_t cookie)
@@ -38,7 +39,8 @@ static void async_event(void *ctx, const struct fns_event *ev)
 	struct sim_host *h = ctx;
 	uint32_t idx = (uint32_t)ev->cookie;
 
-	sim_trace(h->w, "host %u: event %u of %llx", h->idx, ev->type, (unsigned long long)ev->cookie);
+	sim_trace(h->w, "host %u: event %u of %llx", h->idx, ev->type,
+		(unsigned long long)ev->cookie);
 	sim_hash(h->w, ev->cookie + ev->type);
 	switch (ev->cookie >> 32) {
 	case 1:
@@ -88,8 +90,8 @@ static void must(struct sim_host *h, struct fns_ctl *m)
 		sim_fail(h->w, "host %u: control operation %u gives %d", h->idx, m->op, m->result);
 }
 
-static void mr_reg(struct sim_host *h, unsigned i, uint32_t pd, uint32_t off, uint32_t len,
-	uint32_t access)
+static void mr_reg(
+	struct sim_host *h, unsigned i, uint32_t pd, uint32_t off, uint32_t len, uint32_t access)
 {
 	struct fns_ctl m = {.op = FNS_CTL_MR_REG};
 
@@ -154,7 +156,8 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx)
 	h->sim_dma = w->sim_dma;
 	if (h->sim_dma) {
 		struct fns_dma_sim_cfg dc = {.seed = sim_mix(w->seed + 99 * idx),
-			.min_ns = sim_rand(&h->rng, 0, 1000), .fail_ppm = w->p.dma_fail_ppm};
+			.min_ns = sim_rand(&h->rng, 0, 1000),
+			.fail_ppm = w->p.dma_fail_ppm};
 
 		dc.max_ns = dc.min_ns + sim_rand(&h->rng, 0, 8000);
 		h->dma = fns_dma_sim_create(&dc);
@@ -163,8 +166,12 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx)
 	}
 	h->wire = sim_wire_create(h);
 	h->wire->stats = h->stats;
-	cfg = (struct fns_engine_cfg){.wire = h->wire, .dma = h->dma, .stats = h->stats,
-		.seed = sim_mix(w->seed * 17 + idx), .start_ns = w->now, .prefix = h->prefix,
+	cfg = (struct fns_engine_cfg){.wire = h->wire,
+		.dma = h->dma,
+		.stats = h->stats,
+		.seed = sim_mix(w->seed * 17 + idx),
+		.start_ns = w->now,
+		.prefix = h->prefix,
 		.up = {comp_event, async_event, h}};
 	h->e = fns_engine_create(&cfg);
 	h->nslots = 16u << fns_rng_below(&h->rng, 4);
@@ -191,6 +198,9 @@ void sim_host_destroy(struct sim_host *h)
 {
 	unsigned i;
 
+	/* an owner lets memory operations end before it destroys an engine */
+	for (i = 0; h->sim_dma && i < 100000 && h->dma->ops->next(h->dma) != UINT64_MAX; i++)
+		h->dma->ops->poll(h->dma, h->dma->ops->next(h->dma));
 	fns_engine_destroy(h->e);
 	if (!h->w->failed)
 		sim_wire_check_idle(h);
@@ -272,8 +282,8 @@ void sim_host_advance(struct sim_host *h)
 		sim_host_wake(h, next > w->now ? next - w->now : sim_rand(&h->rng, 50, 400));
 	h->spins = next <= w->now + 2000 && work == 0 ? h->spins + 1 : 0;
 	if (h->spins > SPIN_LIMIT)
-		sim_fail(w, "host %u: the engine wants to run at once %u times, and does nothing", h->idx,
-			h->spins);
+		sim_fail(w, "host %u: the engine wants to run at once %u times, and does nothing",
+			h->idx, h->spins);
 }
 
 /* --- objects --- */
@@ -315,8 +325,8 @@ void sim_srq_create(struct sim_host *h, uint32_t max_wr)
 	fns_assert(h->srecv);
 }
 
-struct sim_qp *sim_qp_create(struct sim_host *h, uint8_t type, struct sim_cq *scq, struct sim_cq *rcq,
-	bool srq)
+struct sim_qp *sim_qp_create(
+	struct sim_host *h, uint8_t type, struct sim_cq *scq, struct sim_cq *rcq, bool srq)
 {
 	struct sim_qp *q = calloc(1, sizeof(*q));
 	struct fns_ctl m = {.op = FNS_CTL_QP_CREATE, .cookie = COOKIE(1, h->nqp)};
@@ -329,12 +339,12 @@ struct sim_qp *sim_qp_create(struct sim_host *h, uint8_t type, struct sim_cq *sc
 	q->rcq = rcq;
 	q->use_srq = srq;
 	q->sig_all = fns_rng_below(&h->rng, 4) == 0;
-	q->cap = (struct fns_ctl_qp_cap){
-		.max_send_wr = (uint32_t)sim_rand(&h->rng, 2, h->depth),
-		.max_recv_wr = srq ? 0 : (uint32_t)sim_rand(&h->rng, 2, h->depth),
-		.max_send_sge = (uint32_t)sim_rand(&h->rng, 1, 4),
-		.max_recv_sge = (uint32_t)sim_rand(&h->rng, 1, 4),
-		.max_inline = (uint32_t)fns_rng_below(&h->rng, FNS_MAX_INLINE + 1)};
+	/* one draw a statement: the order within an expression is the compiler's */
+	q->cap.max_send_wr = (uint32_t)sim_rand(&h->rng, 2, h->depth);
+	q->cap.max_recv_wr = srq ? 0 : (uint32_t)sim_rand(&h->rng, 2, h->depth);
+	q->cap.max_send_sge = (uint32_t)sim_rand(&h->rng, 1, 4);
+	q->cap.max_recv_sge = (uint32_t)sim_rand(&h->rng, 1, 4);
+	q->cap.max_inline = (uint32_t)fns_rng_below(&h->rng, FNS_MAX_INLINE + 1);
 	m.qp.pd = h->pd;
 	m.qp.send_cq = scq->handle;
 	m.qp.recv_cq = rcq->handle;
@@ -344,7 +354,8 @@ struct sim_qp *sim_qp_create(struct sim_host *h, uint8_t type, struct sim_cq *sc
 	m.qp.sq_sig_all = q->sig_all;
 	must(h, &m);
 	if (m.qp.cap.max_send_wr < q->cap.max_send_wr || m.qp.cap.max_inline < q->cap.max_inline ||
-		m.qp.cap.max_recv_wr < q->cap.max_recv_wr || m.qp.cap.max_send_sge < q->cap.max_send_sge)
+		m.qp.cap.max_recv_wr < q->cap.max_recv_wr ||
+		m.qp.cap.max_send_sge < q->cap.max_send_sge)
 		sim_fail(h->w, "host %u: less granted than asked for", h->idx);
 	q->qpn = m.handle;
 	q->gen = m.qp.gen;
@@ -366,7 +377,9 @@ static void modify(struct sim_qp *q, struct fns_ctl_qp_attr *a)
 
 void sim_qp_init(struct sim_qp *q)
 {
-	struct fns_ctl_qp_attr a = {.state = FNS_QPS_INIT, .port = 1, .qkey = SIM_SEND_Q,
+	struct fns_ctl_qp_attr a = {.state = FNS_QPS_INIT,
+		.port = 1,
+		.qkey = SIM_SEND_Q,
 		.mask = FNS_QPA_STATE | FNS_QPA_PKEY_INDEX | FNS_QPA_PORT};
 
 	if (q->type == FNS_QPT_UD)
@@ -383,8 +396,13 @@ void sim_qp_init(struct sim_qp *q)
 
 static void fill_av(struct sim_qp *q, struct sim_qp *to, struct fns_ctl_av *av)
 {
-	*av = (struct fns_ctl_av){.sgid = q->host->gid, .dgid = to->host->gid, .hop_limit = 64,
-		.is_global = 1, .port = 1, .link_mtu = 9000, .ifindex = 1};
+	*av = (struct fns_ctl_av){.sgid = q->host->gid,
+		.dgid = to->host->gid,
+		.hop_limit = 64,
+		.is_global = 1,
+		.port = 1,
+		.link_mtu = 9000,
+		.ifindex = 1};
 }
 
 static void to_rts(struct sim_qp *q, uint8_t timeout)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flexins-sim: runs scenarios over seeds, in parallel processes, and says how to replay what failed. A crash or an assertion names its
- * seed as well.
+ * flexins-sim: runs scenarios over seeds, in parallel processes, and says how to replay what
+ * failed. A crash or an assertion names its seed as well.
  */
 #include "sim.h"
 
@@ -41,15 +41,17 @@ static bool run_one(const struct options *o, const struct sim_scenario *s, uint6
 	struct sim_result r;
 	bool ok;
 
-	snprintf(replay, sizeof(replay), "CRASH replay: flexins-sim --scenario %s --seed %llu%s --trace\n",
-		s->name, (unsigned long long)seed, dma_flag(o->dma));
+	snprintf(replay, sizeof(replay),
+		"CRASH replay: flexins-sim --scenario %s --seed %llu%s --trace\n", s->name,
+		(unsigned long long)seed, dma_flag(o->dma));
 	ok = sim_run(s, seed, o->dma, o->trace ? stderr : NULL, &r);
 	if (!ok)
-		printf("FAIL %s seed %llu %s\n  replay: flexins-sim --scenario %s --seed %llu%s --trace\n", s->name,
-			(unsigned long long)seed, r.failure, s->name, (unsigned long long)seed,
-			dma_flag(o->dma));
+		printf("FAIL %s seed %llu %s\n  replay: flexins-sim --scenario %s --seed %llu%s --trace\n",
+			s->name, (unsigned long long)seed, r.failure, s->name,
+			(unsigned long long)seed, dma_flag(o->dma));
 	if (o->hash)
-		printf("%s %llu %016llx\n", s->name, (unsigned long long)seed, (unsigned long long)r.hash);
+		printf("%s %llu %016llx\n", s->name, (unsigned long long)seed,
+			(unsigned long long)r.hash);
 	if (o->verbose)
 		printf("%s seed %llu: %llu events, %llu packets, %llu requests, %llu errors, %llu retransmits, %llu "
 		       "timeouts, %llu overruns, %llu us\n",
@@ -71,7 +73,8 @@ static unsigned run_share(const struct options *o, unsigned job)
 	for (seed = o->from + job; seed <= o->to; seed += o->jobs)
 		for (i = 0; i < sim_nscenarios; i++)
 			if ((!o->scenario || o->scenario == &sim_scenarios[i]) &&
-				!run_one(o, &sim_scenarios[i], seed) && ++failures >= o->max_failures)
+				!run_one(o, &sim_scenarios[i], seed) &&
+				++failures >= o->max_failures)
 				return failures;
 	return failures;
 }
@@ -100,8 +103,9 @@ static int usage(void)
 {
 	unsigned i;
 
-	fprintf(stderr, "flexins-sim [--scenario NAME] [--seed N | --seeds A..B] [--dma direct|sim] [--trace] [--hash]\n"
-			"            [--verbose] [--jobs N] [--keep-going N]\nScenarios:\n");
+	fprintf(stderr,
+		"flexins-sim [--scenario NAME] [--seed N | --seeds A..B] [--dma direct|sim] [--trace] [--hash]\n"
+		"            [--verbose] [--jobs N] [--keep-going N]\nScenarios:\n");
 	for (i = 0; i < sim_nscenarios; i++)
 		fprintf(stderr, "  %-22s %s\n", sim_scenarios[i].name, sim_scenarios[i].text);
 	return 2;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the model application does: draws work requests, prepares memory on both sides so that every effect can be checked, and writes
- * descriptors into the submission ring as pipe/layout.h says. Wrong requests are made here as well.
+ * What the model application does: draws work requests, prepares memory on both sides so that every
+ * effect can be checked, and writes descriptors into the submission ring as pipe/layout.h says.
+ * Wrong requests are made here as well.
  */
 #include "sim.h"
 
@@ -17,8 +18,8 @@ static bool ring_room(struct sim_host *h, uint32_t n)
 	uint32_t credit = atomic_load_explicit(&h->sq->credit, memory_order_acquire);
 
 	if (h->produced - credit > h->nslots)
-		sim_fail(h->w, "host %u: ring credit %u is ahead of what was produced, %u", h->idx, credit,
-			h->produced);
+		sim_fail(h->w, "host %u: ring credit %u is ahead of what was produced, %u", h->idx,
+			credit, h->produced);
 	return h->produced - credit + n <= h->nslots;
 }
 
@@ -38,8 +39,8 @@ static void ring_put(struct sim_host *h, const struct fns_sqd *d, const struct f
 		at = h->produced + 1 + i;
 		s = &h->sq->slot[at & (h->nslots - 1)];
 		memcpy((char *)s + 4, (const char *)&cont[i] + 4, sizeof(*s) - 4);
-		atomic_store_explicit(&s->ctl, FNS_SQD_CTL(phase_at(h, at), 0, 0, 0),
-			memory_order_release);
+		atomic_store_explicit(
+			&s->ctl, FNS_SQD_CTL(phase_at(h, at), 0, 0, 0), memory_order_release);
 	}
 	s = &h->sq->slot[h->produced & (h->nslots - 1)];
 	memcpy((char *)s + 4, (const char *)d + 4, sizeof(*s) - 4);
@@ -69,8 +70,8 @@ static uint32_t wake_pace(struct sim_qp *q)
 
 /* --- scattered buffers: pieces in random order with gaps that must stay as they are --- */
 
-static bool scatter(struct sim_host *h, uint32_t len, uint32_t max_sge, bool pending, uint32_t align,
-	uint32_t *base, uint32_t *units, struct sim_range *sge, uint8_t *nsge)
+static bool scatter(struct sim_host *h, uint32_t len, uint32_t max_sge, bool pending,
+	uint32_t align, uint32_t *base, uint32_t *units, struct sim_range *sge, uint8_t *nsge)
 {
 	uint32_t n = (uint32_t)sim_rand(&h->rng, 1, FNS_MIN(max_sge, SIM_SGE)), i, off, left = len;
 
@@ -94,7 +95,8 @@ static bool scatter(struct sim_host *h, uint32_t len, uint32_t max_sge, bool pen
 	return true;
 }
 
-static void scatter_fill(struct sim_host *h, const struct sim_range *sge, uint32_t n, const uint8_t *src)
+static void scatter_fill(
+	struct sim_host *h, const struct sim_range *sge, uint32_t n, const uint8_t *src)
 {
 	uint32_t i;
 
@@ -104,13 +106,14 @@ static void scatter_fill(struct sim_host *h, const struct sim_range *sge, uint32
 	}
 }
 
-static void to_sges(const struct sim_host *h, const struct sim_range *r, uint32_t n,
-	struct fns_sqd_sge *out)
+static void to_sges(
+	const struct sim_host *h, const struct sim_range *r, uint32_t n, struct fns_sqd_sge *out)
 {
 	uint32_t i;
 
 	for (i = 0; i < n; i++)
-		out[i] = (struct fns_sqd_sge){SIM_IOVA + r[i].off, r[i].len, h->mr[SIM_MR_MAIN].key};
+		out[i] =
+			(struct fns_sqd_sge){SIM_IOVA + r[i].off, r[i].len, h->mr[SIM_MR_MAIN].key};
 }
 
 /* --- receives --- */
@@ -135,8 +138,8 @@ static bool recv_build(struct sim_host *h, struct sim_recv *r, uint32_t len, uin
 		sge[0].lkey ^= 0x5555;
 	put_sges(&d, cont, &ncont, sge, r->nsge);
 	ring_put(h, &d, cont, ncont, op, 0);
-	sim_trace(h->w, "host %u: receive %llu of %u for %06x", h->idx, (unsigned long long)d.wr_id, len,
-		qpn);
+	sim_trace(h->w, "host %u: receive %llu of %u for %06x", h->idx, (unsigned long long)d.wr_id,
+		len, qpn);
 	return true;
 }
 
@@ -144,14 +147,15 @@ bool sim_post_recv(struct sim_qp *q)
 {
 	uint32_t max = FNS_MIN(q->cap.max_recv_wr, SIM_DEPTH);
 	uint32_t len = q->recv_len + (q->type == FNS_QPT_UD ? FNS_GRH_LEN : 0);
-	bool bad = q->peer && q->peer->bad_kind == SIM_BAD_RECV_LKEY && q->rposted == q->peer->bad_at;
+	bool bad =
+		q->peer && q->peer->bad_kind == SIM_BAD_RECV_LKEY && q->rposted == q->peer->bad_at;
 
 	if (q->rposted - q->rdone >= max)
 		return false;
 	if (q->peer && q->peer->bad_kind == SIM_BAD_RECV_SMALL && q->rposted == 0)
 		len = FNS_MAX(len, 1);
-	if (!recv_build(q->host, &q->recv[q->rposted % SIM_DEPTH], len, q->cap.max_recv_sge, FNS_WR_RECV,
-		    q->qpn, q->gen, bad && len > 0))
+	if (!recv_build(q->host, &q->recv[q->rposted % SIM_DEPTH], len, q->cap.max_recv_sge,
+		    FNS_WR_RECV, q->qpn, q->gen, bad && len > 0))
 		return false;
 	if (bad && len > 0)
 		q->broken = q->peer->broken = true;
@@ -166,7 +170,8 @@ void sim_post_srq(struct sim_host *h, uint32_t target)
 	while (h->srq.posted < FNS_MIN(target, h->srq.max_wr)) {
 		for (i = 0; h->srecv[i].used; i++)
 			;
-		if (!recv_build(h, &h->srecv[i], h->srecv_len, 4, FNS_WR_SRQ_RECV, h->srq.handle, 0, false))
+		if (!recv_build(h, &h->srecv[i], h->srecv_len, 4, FNS_WR_SRQ_RECV, h->srq.handle, 0,
+			    false))
 			return;
 		h->srq.posted++;
 	}
@@ -183,7 +188,8 @@ static uint32_t msg_new(struct sim_qp *q, uint8_t op, uint32_t len)
 		w->msg = realloc(w->msg, w->capmsg * sizeof(*w->msg));
 		fns_assert(w->msg);
 	}
-	w->msg[w->nmsg] = (struct sim_msg){.qp = q, .len = len, .op = op, .imm = 0x5a000000 + w->nmsg};
+	w->msg[w->nmsg] =
+		(struct sim_msg){.qp = q, .len = len, .op = op, .imm = 0x5a000000 + w->nmsg};
 	return w->nmsg++;
 }
 
@@ -200,8 +206,10 @@ static void out_push(struct sim_qp *q, uint32_t msg)
 static enum sim_opw pick_op(struct sim_qp *q)
 {
 	const struct sim_params *p = &q->host->w->p;
-	uint32_t sum = 0, i, r, top = q->type == FNS_QPT_RC ? SIM_W_COUNT :
-				      q->type == FNS_QPT_UC ? SIM_W_READ : SIM_W_WRITE;
+	uint32_t sum = 0, i, r,
+		 top = q->type == FNS_QPT_RC   ? SIM_W_COUNT
+		       : q->type == FNS_QPT_UC ? SIM_W_READ
+					       : SIM_W_WRITE;
 
 	if (q->bad_kind == SIM_BAD_QP_ACCESS || q->bad_kind == SIM_BAD_RECV_LKEY)
 		top = SIM_W_WRITE;
@@ -234,7 +242,8 @@ static uint32_t pick_len(struct sim_qp *q, uint32_t max)
 		break;
 	case 6:
 	case 7:
-		len = q->pmtu * (uint32_t)sim_rand(r, 1, 6) + (uint32_t)fns_rng_below(r, 3) - 1;
+		len = q->pmtu * (uint32_t)sim_rand(r, 1, 6);
+		len += (uint32_t)fns_rng_below(r, 3) - 1;
 		break;
 	case 8:
 		len = (uint32_t)sim_rand(r, 1, FNS_MIN(max, 8192) + 1);
@@ -247,8 +256,8 @@ static uint32_t pick_len(struct sim_qp *q, uint32_t max)
 }
 
 /* Draws what the request is about; false when memory for it is lacking now. */
-static bool prepare(struct sim_qp *q, struct sim_wr *wr, struct fns_sqd *d, struct fns_sqd_cont *cont,
-	enum sim_opw what)
+static bool prepare(struct sim_qp *q, struct sim_wr *wr, struct fns_sqd *d,
+	struct fns_sqd_cont *cont, enum sim_opw what)
 {
 	struct sim_host *h = q->host, *p = q->peer->host;
 	struct sim_world *w = h->w;
@@ -278,10 +287,10 @@ static bool prepare(struct sim_qp *q, struct sim_wr *wr, struct fns_sqd *d, stru
 			sim_free(p, base, units);
 			return false;
 		}
-		wr->op = what == SIM_W_SEND	? FNS_WR_SEND :
-			 what == SIM_W_SEND_IMM ? FNS_WR_SEND_IMM :
-			 what == SIM_W_WRITE	? FNS_WR_WRITE :
-						  FNS_WR_WRITE_IMM;
+		wr->op = what == SIM_W_SEND       ? FNS_WR_SEND
+			 : what == SIM_W_SEND_IMM ? FNS_WR_SEND_IMM
+			 : what == SIM_W_WRITE    ? FNS_WR_WRITE
+						  : FNS_WR_WRITE_IMM;
 		wr->msg = msg_new(q, wr->op, len) + 1;
 		m = &w->msg[wr->msg - 1];
 		m->has_imm = what == SIM_W_SEND_IMM || what == SIM_W_WRITE_IMM;
@@ -329,7 +338,8 @@ static bool prepare(struct sim_qp *q, struct sim_wr *wr, struct fns_sqd *d, stru
 		if (!scatter(h, 8, 1, true, 0, &wr->base, &wr->units, wr->sge, &wr->nsge))
 			return false;
 		len = 8;
-		wr->counter = (uint32_t)fns_rng_below(&h->rng, SIM_COUNTER / 2) + (cas ? SIM_COUNTER / 2 : 0);
+		wr->counter = (uint32_t)fns_rng_below(&h->rng, SIM_COUNTER / 2) +
+			      (cas ? SIM_COUNTER / 2 : 0);
 		c = &p->counter[wr->counter];
 		if (c->nrec == c->cap) {
 			c->cap = c->cap ? 2 * c->cap : 32;
@@ -440,11 +450,16 @@ static bool prepare_bad(struct sim_qp *q, struct sim_wr *wr, struct fns_sqd *d,
 		kind = 3;
 		len = q->peer->recv_len + (uint32_t)sim_rand(&h->rng, 1, 5000);
 	}
+	if (q->type != FNS_QPT_RC && kind < 3)
+		kind = 0;
 	if (kind == 2)
 		len = 8;
 	if (!scatter(h, len, 1, true, 0, &wr->base, &wr->units, wr->sge, &wr->nsge))
 		return false;
-	wr->op = kind == 0 ? FNS_WR_WRITE : kind == 1 ? FNS_WR_READ : kind == 2 ? FNS_WR_FETCH_ADD : FNS_WR_SEND;
+	wr->op = kind == 0   ? FNS_WR_WRITE
+		 : kind == 1 ? FNS_WR_READ
+		 : kind == 2 ? FNS_WR_FETCH_ADD
+			     : FNS_WR_SEND;
 	wr->len = len;
 	wr->bad = bad;
 	d->remote_addr = SIM_IOVA + mr->off;
@@ -497,11 +512,12 @@ static bool prepare_bad(struct sim_qp *q, struct sim_wr *wr, struct fns_sqd *d,
 
 static bool is_send_op(uint8_t op)
 {
-	return op == FNS_WR_SEND || op == FNS_WR_SEND_IMM || op == FNS_WR_WRITE || op == FNS_WR_WRITE_IMM;
+	return op == FNS_WR_SEND || op == FNS_WR_SEND_IMM || op == FNS_WR_WRITE ||
+	       op == FNS_WR_WRITE_IMM;
 }
 
-static void put_inline(struct fns_sqd *d, struct fns_sqd_cont *cont, uint32_t *ncont, const uint8_t *src,
-	uint32_t len)
+static void put_inline(struct fns_sqd *d, struct fns_sqd_cont *cont, uint32_t *ncont,
+	const uint8_t *src, uint32_t len)
 {
 	uint32_t n = FNS_MIN(len, FNS_SQD_INLINE0), i;
 
@@ -533,7 +549,8 @@ static bool post_one(struct sim_qp *q)
 	if (q->posted - q->retired >= FNS_MIN(q->cap.max_send_wr, SIM_DEPTH) ||
 		!ring_room(h, FNS_SQD_MAX_SLOTS))
 		return false;
-	if (q->bad_kind != SIM_BAD_NONE && q->bad_kind != SIM_BAD_RECV_LKEY && q->posted == q->bad_at) {
+	if (q->bad_kind != SIM_BAD_NONE && q->bad_kind != SIM_BAD_RECV_LKEY &&
+		q->posted == q->bad_at) {
 		if (!prepare_bad(q, &wr, &d, cont, sge))
 			return false;
 	} else if (!prepare(q, &wr, &d, cont, pick_op(q))) {
@@ -549,7 +566,8 @@ static bool post_one(struct sim_qp *q)
 		flags |= FNS_WRF_FENCE;
 	if (fns_rng_below(&h->rng, 4) == 0)
 		flags |= FNS_WRF_SOLICITED;
-	if (!wr.bad && is_send_op(wr.op) && wr.len <= q->cap.max_inline && fns_rng_below(&h->rng, 2)) {
+	if (!wr.bad && is_send_op(wr.op) && wr.len <= q->cap.max_inline &&
+		fns_rng_below(&h->rng, 2)) {
 		flags |= FNS_WRF_INLINE;
 		put_inline(&d, cont, &ncont, h->w->tmp, wr.len);
 	} else if (wr.op == FNS_WR_CMP_SWAP || wr.op == FNS_WR_FETCH_ADD) {
@@ -607,7 +625,7 @@ void sim_app(struct sim_qp *q)
 		q->todo = q->posted + (uint32_t)fns_rng_below(&h->rng, 3); /* these are flushed */
 	while (burst-- && q->posted < q->todo && post_one(q))
 		;
-	q->next_app = before == q->posted + q->rposted ? FNS_MIN(q->next_app * 2 + 1000, 500000) :
-							  wake_pace(q);
+	q->next_app = before == q->posted + q->rposted ? FNS_MIN(q->next_app * 2 + 1000, 500000)
+						       : wake_pace(q);
 	sim_app_later(q, q->next_app);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One run: hosts, queues and queue pairs drawn from the seed, work until all of it is done, then the end: everything goes back, engines
- * fall silent, memory is what it must be. Called by the runner and by tests.
+ * One run: hosts, queues and queue pairs drawn from the seed, work until all of it is done, then
+ * the end: everything goes back, engines fall silent, memory is what it must be. Called by the
+ * runner and by tests.
  */
 #include "sim.h"
 
@@ -45,7 +46,8 @@ static void defaults(struct sim_world *w, struct sim_params *p)
 	};
 }
 
-static struct sim_world *world_create(const struct sim_scenario *s, uint64_t seed, int dma, FILE *trace)
+static struct sim_world *world_create(
+	const struct sim_scenario *s, uint64_t seed, int dma, FILE *trace)
 {
 	struct sim_world *w = calloc(1, sizeof(*w));
 	unsigned i, k;
@@ -65,7 +67,8 @@ static struct sim_world *world_create(const struct sim_scenario *s, uint64_t see
 	s->params(w, &w->p);
 	for (i = 0; i < SIM_HOSTS; i++)
 		for (k = 0; k < SIM_HOSTS; k++)
-			fns_rng_seed(&w->link[i][k].rng, sim_mix(w->seed + 1000 + i * SIM_HOSTS + k));
+			fns_rng_seed(
+				&w->link[i][k].rng, sim_mix(w->seed + 1000 + i * SIM_HOSTS + k));
 	return w;
 }
 
@@ -109,8 +112,9 @@ static void setup_pair(struct sim_world *w, const struct pair *at, bool overrun)
 	len = FNS_MIN(len, w->p.max_len);
 	for (i = 0; i < 2; i++) {
 		struct sim_host *h = w->host[i ? at->b : at->a];
-		struct sim_cq *scq = &h->cq[fns_rng_below(&h->rng, h->ncq)];
-		struct sim_cq *rcq = &h->cq[fns_rng_below(&h->rng, h->ncq)];
+		uint32_t ncq = h->ncq - (h->cq[h->ncq - 1].never_poll ? 1 : 0);
+		struct sim_cq *scq = &h->cq[fns_rng_below(&h->rng, ncq)];
+		struct sim_cq *rcq = &h->cq[fns_rng_below(&h->rng, ncq)];
 
 		if (overrun && i == 0) {
 			sim_cq_create(h, 1);
@@ -135,7 +139,8 @@ static void setup_pair(struct sim_world *w, const struct pair *at, bool overrun)
 	}
 	sim_qp_connect(end[0], end[1]);
 	for (i = 0; i < 2; i++) {
-		uint32_t n = end[i]->late_ppm || w->p.no_recv ? 0 : (uint32_t)sim_rand(&w->rng, 1, 24);
+		uint32_t n =
+			end[i]->late_ppm || w->p.no_recv ? 0 : (uint32_t)sim_rand(&w->rng, 1, 24);
 
 		while (n-- && !end[i]->use_srq && sim_post_recv(end[i]))
 			;
@@ -151,7 +156,8 @@ static void setup(struct sim_world *w)
 	w->nhosts = (unsigned)sim_rand(&w->rng, w->p.hosts_lo, w->p.hosts_hi);
 	n = (uint32_t)sim_rand(&w->rng, w->p.pairs_lo, w->p.pairs_hi);
 	for (i = 0; i < n; i++) {
-		pair[i].a = w->p.incast ? 1 + i % (w->nhosts - 1) : (uint32_t)fns_rng_below(&w->rng, w->nhosts);
+		pair[i].a = w->p.incast ? 1 + i % (w->nhosts - 1)
+					: (uint32_t)fns_rng_below(&w->rng, w->nhosts);
 		pair[i].b = w->p.incast ? 0 : (uint32_t)fns_rng_below(&w->rng, w->nhosts - 1);
 		if (!w->p.incast && pair[i].b >= pair[i].a)
 			pair[i].b++;
@@ -202,10 +208,11 @@ static void blame(struct sim_world *w, const char *what)
 			const struct sim_qp *q = w->host[i]->qp[k];
 
 			if (!w->host[i]->dead && !q->scq->never_poll && !sim_qp_finished(q))
-				sim_fail(w, "%s: qp %06x has posted %u of %u, retired %u, %u of %u messages received; receives "
-					    "%u of %u used; host's ring %u/%u",
-					what, q->qpn, q->posted, q->todo, q->retired, q->out_done, q->nout,
-					q->rdone, q->rposted,
+				sim_fail(w,
+					"%s: qp %06x has posted %u of %u, retired %u, %u of %u messages received; receives "
+					"%u of %u used; host's ring %u/%u",
+					what, q->qpn, q->posted, q->todo, q->retired, q->out_done,
+					q->nout, q->rdone, q->rposted,
 					w->host[i]->produced - atomic_load(&w->host[i]->sq->credit),
 					w->host[i]->nslots);
 		}
@@ -244,15 +251,22 @@ static void fall_silent(struct sim_world *w)
 			continue;
 		for (k = 0; k < h->ncq; k++)
 			if (h->cq[k].events && h->cq[k].consumed != 0 &&
-				(atomic_load(&h->cq[k].ring->entry[h->cq[k].consumed & ((1u << h->cq[k].log2) - 1)].phase) & 1) ==
-					((h->cq[k].consumed >> h->cq[k].log2 & 1) ^ 1))
-				sim_fail(w, "host %u: completion queue %u holds something and raised no event", i, k);
+				(atomic_load(&h->cq[k].ring
+						      ->entry[h->cq[k].consumed &
+							      ((1u << h->cq[k].log2) - 1)]
+						      .phase) &
+					1) == ((h->cq[k].consumed >> h->cq[k].log2 & 1) ^ 1))
+				sim_fail(w,
+					"host %u: completion queue %u holds something and raised no event",
+					i, k);
 		if (fns_engine_next(h->e) != UINT64_MAX)
-			sim_fail(w, "host %u: with nothing left to do, the engine wants to run at %llu", i,
-				(unsigned long long)fns_engine_next(h->e));
+			sim_fail(w,
+				"host %u: with nothing left to do, the engine wants to run at %llu",
+				i, (unsigned long long)fns_engine_next(h->e));
 	}
 	if (!w->failed && w->alive_packets)
-		sim_fail(w, "%llu packets are still somewhere", (unsigned long long)w->alive_packets);
+		sim_fail(w, "%llu packets are still somewhere",
+			(unsigned long long)w->alive_packets);
 }
 
 static void flush_all(struct sim_world *w)
@@ -277,8 +291,9 @@ static void flush_all(struct sim_world *w)
 			if (!q->alive || w->host[i]->dead || q->scq->never_poll)
 				continue;
 			if (q->retired != q->posted || (!q->use_srq && q->rdone != q->rposted))
-				sim_fail(w, "qp %06x: in ERR, %u sends and %u receives were not flushed", q->qpn,
-					q->posted - q->retired, q->rposted - q->rdone);
+				sim_fail(w,
+					"qp %06x: in ERR, %u sends and %u receives were not flushed",
+					q->qpn, q->posted - q->retired, q->rposted - q->rdone);
 		}
 }
 
@@ -287,7 +302,8 @@ static void take_back(struct sim_host *h, uint32_t op, uint32_t handle)
 	struct fns_ctl m = {.op = op, .handle = handle};
 
 	if (handle && sim_ctl_wait(h, &m) != 0)
-		sim_fail(h->w, "host %u: control operation %u of handle %u gives %d", h->idx, op, handle, m.result);
+		sim_fail(h->w, "host %u: control operation %u of handle %u gives %d", h->idx, op,
+			handle, m.result);
 }
 
 static void host_take_back(struct sim_host *h)
@@ -309,6 +325,7 @@ static void host_take_back(struct sim_host *h)
 	take_back(h, FNS_CTL_PD_DESTROY, h->pd2);
 	take_back(h, FNS_CTL_PD_DESTROY, h->pd);
 	take_back(h, FNS_CTL_CLIENT_CLOSE, h->client);
+	h->taken_back = true;
 }
 
 static void stats_check(struct sim_host *h)
@@ -317,8 +334,9 @@ static void stats_check(struct sim_host *h)
 		      atomic_load(&h->stats->counter[FNS_C_wc_error]);
 
 	if (!h->w->p.cq_overrun && wc != h->cqes)
-		sim_fail(h->w, "host %u: the engine counts %llu completions, the application saw %llu", h->idx,
-			(unsigned long long)wc, (unsigned long long)h->cqes);
+		sim_fail(h->w,
+			"host %u: the engine counts %llu completions, the application saw %llu",
+			h->idx, (unsigned long long)wc, (unsigned long long)h->cqes);
 	if (atomic_load(&h->stats->counter[FNS_C_sq_bad_descriptors]) != 0)
 		sim_fail(h->w, "host %u: the engine refused descriptors", h->idx);
 	if (atomic_load(&h->stats->qps) != 0)
@@ -330,15 +348,15 @@ static void the_end(struct sim_world *w)
 {
 	unsigned i;
 
-	fall_silent(w);
 	w->ending = true;
 	if (!w->failed && fns_rng_below(&w->rng, 2))
 		flush_all(w);
 	for (i = 0; i < w->nhosts && !w->failed; i++)
-		if (!w->host[i]->dead && fns_rng_below(&w->rng, 8)) /* else the engine destroys what is left */
+		if (!w->host[i]->dead &&
+			fns_rng_below(&w->rng, 8)) /* else the engine destroys what is left */
 			host_take_back(w->host[i]);
 	for (i = 0; i < w->nhosts && !w->failed; i++)
-		if (!w->host[i]->dead && w->host[i]->nqp && !w->host[i]->qp[0]->alive)
+		if (w->host[i]->taken_back)
 			stats_check(w->host[i]);
 	if (!w->failed)
 		sim_check_end(w);
@@ -364,8 +382,12 @@ static void sum_up(struct sim_world *w, struct sim_result *r)
 {
 	unsigned i;
 
-	*r = (struct sim_result){.hash = w->hash, .now_ns = w->now, .events = w->events,
-		.packets = w->packets, .wrs = w->wrs, .errors = w->errors};
+	*r = (struct sim_result){.hash = w->hash,
+		.now_ns = w->now,
+		.events = w->events,
+		.packets = w->packets,
+		.wrs = w->wrs,
+		.errors = w->errors};
 	for (i = 0; i < w->nhosts; i++) {
 		r->timeouts += atomic_load(&w->host[i]->stats->counter[FNS_C_rc_timeouts]);
 		r->retransmits += atomic_load(&w->host[i]->stats->counter[FNS_C_rc_retransmits]);
@@ -373,7 +395,8 @@ static void sum_up(struct sim_world *w, struct sim_result *r)
 	}
 }
 
-bool sim_run(const struct sim_scenario *s, uint64_t seed, int dma, FILE *trace, struct sim_result *r)
+bool sim_run(
+	const struct sim_scenario *s, uint64_t seed, int dma, FILE *trace, struct sim_result *r)
 {
 	struct sim_world *w = world_create(s, seed, dma, trace);
 	bool failed;
@@ -383,6 +406,8 @@ bool sim_run(const struct sim_scenario *s, uint64_t seed, int dma, FILE *trace, 
 		s->start(w);
 	if (!w->failed)
 		work(w);
+	if (!w->failed)
+		fall_silent(w);
 	if (!w->failed && s->finish)
 		s->finish(w);
 	if (!w->failed)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of scenarios: what is drawn from the seed, what goes wrong and when, and what must hold beyond the invariants of every run.
- * A bug found in the field becomes a line here, or a seed in tests/sim.
+ * The table of scenarios: what is drawn from the seed, what goes wrong and when, and what must hold
+ * beyond the invariants of every run. A bug found in the field becomes a line here, or a seed in
+ * tests/sim.
  */
 #include "sim.h"
 
@@ -139,6 +140,17 @@ static void p_uc(struct sim_world *w, struct sim_params *p)
 	p->max_len = 16384;
 }
 
+static void p_uc_errors(struct sim_world *w, struct sim_params *p)
+{
+	static const uint8_t kinds[] = {
+		SIM_BAD_LKEY, SIM_BAD_LBOUNDS, SIM_BAD_LPD, SIM_BAD_RECV_SMALL, SIM_BAD_RECV_LKEY};
+
+	p->type = FNS_QPT_UC;
+	p->max_len = 16384;
+	p->rcvbuf = 0;
+	p->bad_lo = p->bad_hi = kinds[fns_rng_below(&w->rng, FNS_ARRAY_SIZE(kinds))];
+}
+
 static void p_ud(struct sim_world *w, struct sim_params *p)
 {
 	p_all_faults(w, p);
@@ -249,8 +261,10 @@ static void vanish_finish(struct sim_world *w)
 		for (k = 0; k < w->host[i]->nqp; k++) {
 			struct sim_qp *q = w->host[i]->qp[k];
 
-			if (!w->host[i]->dead && q->broken && q->failed && sim_qp_query(q) != FNS_QPS_ERR)
-				sim_fail(w, "qp %06x: failed, and is in state %d", q->qpn, sim_qp_query(q));
+			if (!w->host[i]->dead && q->broken && q->failed &&
+				sim_qp_query(q) != FNS_QPS_ERR)
+				sim_fail(w, "qp %06x: failed, and is in state %d", q->qpn,
+					sim_qp_query(q));
 		}
 }
 
@@ -273,17 +287,27 @@ static void bad_finish(struct sim_world *w)
 		for (k = 0; k < w->host[i]->nqp; k++) {
 			struct sim_qp *q = w->host[i]->qp[k];
 
-			if (!q->expect_bad)
+			uint8_t end = q->type == FNS_QPT_RC ? FNS_QPS_ERR : FNS_QPS_SQE;
+
+			if (!q->expect_bad ||
+				(q->type != FNS_QPT_RC && q->expect_bad == SIM_BAD_RECV_SMALL))
 				continue;
-			if (!q->failed || sim_qp_query(q) != FNS_QPS_ERR)
-				sim_fail(w, "qp %06x: posted a wrong request (kind %u) and is in state %d", q->qpn,
-					q->expect_bad, sim_qp_query(q));
-			if (q->bad_seen && (sim_bad_remote(q->expect_bad) || q->expect_bad == SIM_BAD_RECV_SMALL) &&
+			if (!q->failed || sim_qp_query(q) != end)
+				sim_fail(w,
+					"qp %06x: posted a wrong request (kind %u) and is in state %d",
+					q->qpn, q->expect_bad, sim_qp_query(q));
+			if (q->bad_seen &&
+				(sim_bad_remote(q->expect_bad) ||
+					q->expect_bad == SIM_BAD_RECV_SMALL) &&
 				sim_qp_query(q->peer) != FNS_QPS_ERR)
-				sim_fail(w, "qp %06x: refused a request (kind %u) and is in state %d", q->peer->qpn,
-					q->expect_bad, sim_qp_query(q->peer));
-			if (q->expect_bad == SIM_BAD_RECV_SMALL && q->bad_seen && !(q->peer->recv_seen & 2))
-				sim_fail(w, "qp %06x: the receive that was too small did not complete", q->peer->qpn);
+				sim_fail(w,
+					"qp %06x: refused a request (kind %u) and is in state %d",
+					q->peer->qpn, q->expect_bad, sim_qp_query(q->peer));
+			if (q->expect_bad == SIM_BAD_RECV_SMALL && q->bad_seen &&
+				!(q->peer->recv_seen & 2))
+				sim_fail(w,
+					"qp %06x: the receive that was too small did not complete",
+					q->peer->qpn);
 		}
 }
 
@@ -404,8 +428,9 @@ static void overrun_finish(struct sim_world *w)
 			struct sim_qp *q = w->host[i]->qp[k];
 
 			if (q->scq->never_poll && q->scq->error && sim_qp_query(q) != FNS_QPS_ERR)
-				sim_fail(w, "qp %06x: its completion queue overran and it is in state %d", q->qpn,
-					sim_qp_query(q));
+				sim_fail(w,
+					"qp %06x: its completion queue overran and it is in state %d",
+					q->qpn, sim_qp_query(q));
 			if (q->scq->never_poll && q->scq->error)
 				w->scratch[1]++;
 		}
@@ -419,32 +444,43 @@ static void all_may_fail(struct sim_world *w)
 const struct sim_scenario sim_scenarios[] = {
 	{"rc_clean", "no faults", p_none, NULL, NULL, NULL, 0},
 	{"rc_loss", "packets are lost", p_loss, NULL, NULL, NULL, 0},
-	{"rc_dup_reorder", "packets are repeated and overtake each other", p_dup_reorder, NULL, NULL, NULL, 0},
+	{"rc_dup_reorder", "packets are repeated and overtake each other", p_dup_reorder, NULL,
+		NULL, NULL, 0},
 	{"rc_corrupt", "bits flip on the way", p_corrupt, NULL, NULL, NULL, 0},
-	{"rc_all_faults", "all of it, with a busy wire and late receives", p_all_faults, NULL, NULL, NULL, 0},
+	{"rc_all_faults", "all of it, with a busy wire and late receives", p_all_faults, NULL, NULL,
+		NULL, 0},
 	{"rc_rnr", "receives are posted late", p_rnr, NULL, NULL, NULL, 0},
 	{"rc_rnr_exceeded", "receives are never posted", p_rnr_exceeded, rnr_exceeded_start, NULL,
 		vanish_finish, 0},
 	{"rc_partition_heals", "hosts cannot reach each other for a while", p_none, partition_start,
 		partition_action, NULL, 0},
-	{"rc_retry_exceeded", "a host vanishes", p_short, pause_start, vanish_action, vanish_finish, 0},
-	{"rc_protection_errors", "remote keys, bounds, rights, domains are wrong", p_protection, NULL, NULL,
+	{"rc_retry_exceeded", "a host vanishes", p_short, pause_start, vanish_action, vanish_finish,
+		0},
+	{"rc_protection_errors", "remote keys, bounds, rights, domains are wrong", p_protection,
+		NULL, NULL, bad_finish, 0},
+	{"rc_lkey_errors", "local keys, bounds, rights, domains are wrong", p_lkey, NULL, NULL,
 		bad_finish, 0},
-	{"rc_lkey_errors", "local keys, bounds, rights, domains are wrong", p_lkey, NULL, NULL, bad_finish, 0},
-	{"rc_recv_too_small", "a message does not fit its receive", p_recv_small, NULL, NULL, bad_finish, 0},
+	{"rc_recv_too_small", "a message does not fit its receive", p_recv_small, NULL, NULL,
+		bad_finish, 0},
 	{"rc_many_qps", "many queue pairs share hosts", p_many, NULL, NULL, NULL, 0},
-	{"rc_incast", "many senders overrun one receiver's buffer", p_incast, NULL, NULL, incast_finish, 0},
+	{"rc_incast", "many senders overrun one receiver's buffer", p_incast, NULL, NULL,
+		incast_finish, 0},
 	{"uc_faults", "unreliable connection under all faults", p_uc, NULL, NULL, NULL, 0},
+	{"uc_errors", "wrong local keys and receives with unreliable connections", p_uc_errors,
+		NULL, NULL, bad_finish, 0},
 	{"ud_faults", "datagrams under all faults", p_ud, NULL, NULL, NULL, 0},
 	{"srq_shared", "queue pairs share a receive queue", p_srq, NULL, NULL, NULL, 0},
-	{"rc_modify_reset_reuse", "queue pairs are reset under load and used again", p_short, reuse_start,
-		reuse_action, NULL, 0},
-	{"destroy_under_load", "queue pairs are destroyed under load", p_short, reuse_start, destroy_action,
-		vanish_finish, 0},
-	{"cq_overrun", "a completion queue is never polled", p_overrun, overrun_start, NULL, overrun_finish, 0},
-	{"dma_failures", "access to application memory fails", p_dma_failures, all_may_fail, NULL, NULL, 0},
+	{"rc_modify_reset_reuse", "queue pairs are reset under load and used again", p_short,
+		reuse_start, reuse_action, NULL, 0},
+	{"destroy_under_load", "queue pairs are destroyed under load", p_short, reuse_start,
+		destroy_action, vanish_finish, 0},
+	{"cq_overrun", "a completion queue is never polled", p_overrun, overrun_start, NULL,
+		overrun_finish, 0},
+	{"dma_failures", "access to application memory fails", p_dma_failures, all_may_fail, NULL,
+		NULL, 0},
 	{"psn_wrap", "packet sequence numbers wrap", p_psn_wrap, NULL, NULL, NULL, 0},
-	{"stop_the_clock", "a host stands still for 200 ms", p_pause, pause_start, pause_action, NULL, 0},
+	{"stop_the_clock", "a host stands still for 200 ms", p_pause, pause_start, pause_action,
+		NULL, 0},
 };
 const unsigned sim_nscenarios = FNS_ARRAY_SIZE(sim_scenarios);
 

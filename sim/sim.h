@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The simulator: any number of engines in virtual time, on links with faults, under model applications that check what they get. All
- * that happens is drawn from one seed: the same seed gives the same run to the bit (sim_result.hash), with any compiler.
+ * The simulator: any number of engines in virtual time, on links with faults, under model
+ * applications that check what they get. All that happens is drawn from one seed: the same seed
+ * gives the same run to the bit (sim_result.hash), with any compiler.
  *
- * Rules that keep it so: events are ordered by (time, sequence number); one random stream per link, host and DMA backend; no floating
- * point; no order by pointers; no static state. Work requests name memory by I/O virtual addresses that are fixed here, so that real
- * addresses never reach a packet.
+ * Rules that keep it so: events are ordered by (time, sequence number); one random stream per link,
+ * host and DMA backend; no floating point; no order by pointers; no static state. Work requests
+ * name memory by I/O virtual addresses that are fixed here, so that real addresses never reach a
+ * packet.
  */
 #ifndef FNS_SIM_SIM_H
 #define FNS_SIM_SIM_H
@@ -16,18 +18,18 @@
 #include "engine/engine.h"
 
 #define SIM_HOSTS   8u
-#define SIM_QPS	    48u /* per host */
-#define SIM_CQS	    6u	/* per host */
-#define SIM_SGE	    6u	/* per work request of the model */
+#define SIM_QPS     48u /* per host */
+#define SIM_CQS     6u  /* per host */
+#define SIM_SGE     6u  /* per work request of the model */
 #define SIM_DEPTH   64u /* work requests outstanding on one queue pair at most */
 #define SIM_UNIT    256u
-#define SIM_ARENA   (3u << 20) /* bytes of application memory per host */
+#define SIM_ARENA   (3u << 20)  /* bytes of application memory per host */
 #define SIM_GUARD   (64u << 10) /* first bytes of it: memory that nobody has a right to change */
-#define SIM_COUNTER 8u		/* atomic counters per host */
+#define SIM_COUNTER 8u          /* atomic counters per host */
 #define SIM_IOVA    0x100000000ull
 #define SIM_MAX_MSG (64u << 10)
-#define SIM_TMP	    (6 * SIM_MAX_MSG)
-#define SIM_RX_BUFS 160u /* receive buffers of a wire */
+#define SIM_TMP     (6 * SIM_MAX_MSG)
+#define SIM_RX_BUFS 160u        /* receive buffers of a wire */
 #define SIM_SEND_Q  0x11223344u /* Q_Key */
 
 struct sim_world;
@@ -79,9 +81,9 @@ struct sim_params {
 	uint32_t loss_ppm, dup_ppm, reorder_ppm, reorder_ns, corrupt_ppm;
 	uint32_t port_bytes; /* switch port queue */
 	uint32_t ecn_bytes;
-	uint32_t rcvbuf;     /* receiver's buffer, in cost */
+	uint32_t rcvbuf;       /* receiver's buffer, in cost */
 	uint32_t egress_bytes; /* backlog at which the sender's wire is full */
-	uint32_t full_ppm;   /* tx_burst refuses at random */
+	uint32_t full_ppm;     /* tx_burst refuses at random */
 	uint32_t frame_fault_ppm;
 	uint32_t dma_fail_ppm;
 	/* application */
@@ -89,7 +91,8 @@ struct sim_params {
 	uint32_t pace_ns;
 	uint8_t timeout_lo, timeout_hi, retry_cnt, rnr_retry;
 	uint8_t bad_lo, bad_hi; /* one request of each pair is wrong in one of these ways */
-	bool srq, incast, psn_wrap, one_sided /* only the first of a pair posts */, no_recv, cq_overrun;
+	bool srq, incast, psn_wrap, one_sided /* only the first of a pair posts */, no_recv,
+		cq_overrun;
 };
 
 struct sim_scenario {
@@ -99,7 +102,7 @@ struct sim_scenario {
 	void (*start)(struct sim_world *w); /* after setup; may schedule actions; NULL: none */
 	void (*action)(struct sim_world *w, uint32_t what);
 	void (*finish)(struct sim_world *w); /* after the work is done, before the end */
-	uint64_t limit_ns; /* of virtual time; 0: 60 s */
+	uint64_t limit_ns;                   /* of virtual time; 0: 60 s */
 };
 
 extern const struct sim_scenario sim_scenarios[];
@@ -114,17 +117,28 @@ struct sim_result {
 };
 
 /* One run's choice of DMA backend; AUTO: the simulated one for three seeds of four. */
-enum { SIM_DMA_AUTO, SIM_DMA_DIRECT, SIM_DMA_SIM };
+enum {
+	SIM_DMA_AUTO,
+	SIM_DMA_DIRECT,
+	SIM_DMA_SIM
+};
 
 /* One run. trace: a line per event, or NULL. False when an invariant broke. */
-bool sim_run(const struct sim_scenario *s, uint64_t seed, int dma, FILE *trace, struct sim_result *r);
+bool sim_run(
+	const struct sim_scenario *s, uint64_t seed, int dma, FILE *trace, struct sim_result *r);
 
 /* A queue pair of the pair is expected to fail from now on. */
 void sim_expect_failure(struct sim_qp *q);
 
 /* --- world (world.c) --- */
 
-enum sim_ev_kind { SIM_EV_PACKET, SIM_EV_ADVANCE, SIM_EV_APP, SIM_EV_POLL, SIM_EV_ACTION };
+enum sim_ev_kind {
+	SIM_EV_PACKET,
+	SIM_EV_ADVANCE,
+	SIM_EV_APP,
+	SIM_EV_POLL,
+	SIM_EV_ACTION
+};
 
 struct sim_packet {
 	uint32_t src, dst, len; /* len: BTH to ICRC */
@@ -179,7 +193,7 @@ struct sim_world {
 	struct sim_msg *msg;
 	uint32_t nmsg, capmsg;
 	uint64_t wrs, errors;
-	uint8_t *tmp; /* SIM_TMP bytes */
+	uint8_t *tmp;        /* SIM_TMP bytes */
 	uint32_t scratch[8]; /* the scenario's */
 };
 
@@ -230,11 +244,11 @@ struct sim_wr {
 	struct sim_range sge[SIM_SGE];
 	uint8_t nsge, op, bad;
 	bool signaled, cell;
-	uint32_t base, units; /* allocation behind sge[] */
+	uint32_t base, units;         /* allocation behind sge[] */
 	uint32_t rhost, roff, runits; /* READ: source */
-	uint64_t content;     /* READ: seed of what must come */
-	uint32_t counter, record; /* atomics */
-	uint32_t ver;	      /* cell READ: lowest legal version; cell WRITE: its version */
+	uint64_t content;             /* READ: seed of what must come */
+	uint32_t counter, record;     /* atomics */
+	uint32_t ver;                 /* cell READ: lowest legal version; cell WRITE: its version */
 };
 
 struct sim_recv {
@@ -262,7 +276,7 @@ struct sim_counter {
 struct sim_cq {
 	uint32_t handle, log2, consumed;
 	struct fns_cq_shared *ring;
-	bool events;	 /* polled only when its event came */
+	bool events;     /* polled only when its event came */
 	bool never_poll; /* to be overrun */
 	bool event_due, error;
 	uint32_t poll_delay_ns; /* 0: at once after each advance */
@@ -280,17 +294,17 @@ struct sim_qp {
 	uint32_t idx, qpn;
 	uint8_t gen, type;
 	bool alive, sig_all;
-	bool broken;	/* an error is expected from now on, or was seen */
-	bool failed;	/* a failed completion was seen */
-	bool stopped;	/* posts nothing any more */
+	bool broken;  /* an error is expected from now on, or was seen */
+	bool failed;  /* a failed completion was seen */
+	bool stopped; /* posts nothing any more */
 	bool use_srq;
 	uint8_t expect_bad; /* the bad request posted */
 	bool bad_seen;
 	uint32_t pmtu, mtu_code, max_rd;
 	struct fns_ctl_qp_cap cap;
 	struct sim_cq *scq, *rcq;
-	uint32_t todo, posted, retired;	/* send work requests */
-	uint32_t bad_at;   /* post the bad one as this number */
+	uint32_t todo, posted, retired; /* send work requests */
+	uint32_t bad_at;                /* post the bad one as this number */
 	uint8_t bad_kind;
 	struct sim_wr wr[SIM_DEPTH];
 	uint32_t rposted, rdone; /* receives of the queue pair's own queue */
@@ -318,7 +332,15 @@ struct sim_mr {
 	uint32_t off, len;
 };
 
-enum { SIM_MR_MAIN, SIM_MR_RO, SIM_MR_NONE, SIM_MR_PD2, SIM_MR_SMALL, SIM_MR_LRO, SIM_MRS };
+enum {
+	SIM_MR_MAIN,
+	SIM_MR_RO,
+	SIM_MR_NONE,
+	SIM_MR_PD2,
+	SIM_MR_SMALL,
+	SIM_MR_LRO,
+	SIM_MRS
+};
 
 struct sim_host {
 	struct sim_world *w;
@@ -335,7 +357,8 @@ struct sim_host {
 	uint64_t advance_at, advance_seq;
 	uint64_t paused_until;
 	uint32_t spins;
-	bool dead; /* vanished: never advanced again */
+	bool dead;       /* vanished: never advanced again */
+	bool taken_back; /* all objects were destroyed by the application */
 	/* submission ring */
 	struct fns_sq_shared *sq;
 	uint32_t nslots, produced;
@@ -367,8 +390,8 @@ void sim_host_wake(struct sim_host *h, uint64_t delay_ns);
 int sim_ctl(struct sim_host *h, struct fns_ctl *m);
 /* The same, waiting out -EAGAIN. */
 int sim_ctl_wait(struct sim_host *h, struct fns_ctl *m);
-struct sim_qp *sim_qp_create(struct sim_host *h, uint8_t type, struct sim_cq *scq, struct sim_cq *rcq,
-	bool srq);
+struct sim_qp *sim_qp_create(
+	struct sim_host *h, uint8_t type, struct sim_cq *scq, struct sim_cq *rcq, bool srq);
 void sim_qp_init(struct sim_qp *q);
 void sim_qp_connect(struct sim_qp *a, struct sim_qp *b);
 int sim_qp_state(struct sim_qp *q, uint8_t state);
@@ -397,7 +420,8 @@ void sim_watch_tx(struct sim_host *h, const uint8_t *pkt, uint32_t len, uint32_t
 /* memory.c */
 void sim_mem_init(struct sim_host *h);
 void sim_mem_fini(struct sim_host *h);
-/* First byte of len bytes, misaligned at random; false when there is no room. pending: others will write it. */
+/* First byte of len bytes, misaligned at random; false when there is no room. pending: others will
+ * write it. */
 bool sim_alloc(struct sim_host *h, uint32_t len, uint32_t align, bool pending, uint32_t *base,
 	uint32_t *units, uint32_t *off);
 void sim_free(struct sim_host *h, uint32_t base, uint32_t units);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The simulated wire, both ends of it: gathers frames into packets with a true ICRC, sends them over links with faults through a
- * switch port with a finite queue, and hands them out from a small pool of receive buffers, most recently used first. What a real
- * receiver catches by the ICRC is caught by the ICRC here.
+ * The simulated wire, both ends of it: gathers frames into packets with a true ICRC, sends them
+ * over links with faults through a switch port with a finite queue, and hands them out from a small
+ * pool of receive buffers, most recently used first. What a real receiver catches by the ICRC is
+ * caught by the ICRC here.
  */
 #include "sim.h"
 
@@ -15,11 +16,11 @@
 #include "roce/icrc.h"
 
 #define MAX_PACKET 4200u
-#define PATHS	   64u
+#define PATHS      64u
 
 struct path {
 	struct fns_path p; /* first */
-	uint32_t dst;	   /* host index */
+	uint32_t dst;      /* host index */
 	bool used;
 };
 
@@ -39,14 +40,16 @@ static struct sim_wire *wire_of(struct fns_wire *w)
 	return (struct sim_wire *)w;
 }
 
-/* Like a socket buffer's true size: a fixed part and the data rounded up to what the allocator gives. */
+/* Like a socket buffer's true size: a fixed part and the data rounded up to what the allocator
+ * gives. */
 uint32_t sim_wire_cost(uint32_t len)
 {
 	return len <= 192 ? 832 : 512 + fns_pow2_ceil(len + 320);
 }
 
-static int path_get(struct fns_wire *base, const struct fns_gid *local, const struct fns_gid *remote,
-	uint32_t ifindex, uint8_t prefix, uint8_t tos, uint8_t ttl, struct fns_path **out)
+static int path_get(struct fns_wire *base, const struct fns_gid *local,
+	const struct fns_gid *remote, uint32_t ifindex, uint8_t prefix, uint8_t tos, uint8_t ttl,
+	struct fns_path **out)
 {
 	struct sim_wire *s = wire_of(base);
 	struct path *slot = NULL;
@@ -62,7 +65,8 @@ static int path_get(struct fns_wire *base, const struct fns_gid *local, const st
 	for (i = 0; i < PATHS; i++) {
 		struct path *p = &s->path[i];
 
-		if (p->used && p->dst == dst && p->p.prefix == prefix && p->p.tos == tos && p->p.ttl == ttl) {
+		if (p->used && p->dst == dst && p->p.prefix == prefix && p->p.tos == tos &&
+			p->p.ttl == ttl) {
 			p->p.refs++;
 			*out = &p->p;
 			return 0;
@@ -73,8 +77,13 @@ static int path_get(struct fns_wire *base, const struct fns_gid *local, const st
 	if (!slot)
 		return -EMFILE;
 	*slot = (struct path){.dst = dst, .used = true};
-	slot->p = (struct fns_path){.local = *local, .remote = *remote, .ifindex = ifindex,
-		.prefix = prefix, .tos = tos, .ttl = ttl, .refs = 1};
+	slot->p = (struct fns_path){.local = *local,
+		.remote = *remote,
+		.ifindex = ifindex,
+		.prefix = prefix,
+		.tos = tos,
+		.ttl = ttl,
+		.refs = 1};
 	*out = &slot->p;
 	return 0;
 }
@@ -116,15 +125,21 @@ static struct sim_packet *gather(struct sim_wire *s, struct fns_frame *f, const 
 	uint32_t len = f->hdr_len + f->payload_len + f->pad + FNS_ICRC_LEN, at = f->hdr_len, i;
 	struct sim_packet *p;
 
-	if (len > MAX_PACKET || f->hdr_len < FNS_BTH_LEN || f->hdr_len > FNS_HDR_MAX || f->pad > 3) {
-		sim_fail(w, "host %u: frame of %u bytes, header %u, pad %u", s->h->idx, len, f->hdr_len,
-			f->pad);
+	if (len > MAX_PACKET || f->hdr_len < FNS_BTH_LEN || f->hdr_len > FNS_HDR_MAX ||
+		f->pad > 3) {
+		sim_fail(w, "host %u: frame of %u bytes, header %u, pad %u", s->h->idx, len,
+			f->hdr_len, f->pad);
 		return NULL;
 	}
 	p = malloc(sizeof(*p) + len);
 	fns_assert(p);
-	*p = (struct sim_packet){.src = s->h->idx, .dst = path->dst, .len = len, .tos = path->p.tos,
-		.ttl = path->p.ttl, .sport = (uint16_t)(0xc000 | path->p.prefix), .ecn = 2,
+	*p = (struct sim_packet){.src = s->h->idx,
+		.dst = path->dst,
+		.len = len,
+		.tos = path->p.tos,
+		.ttl = path->p.ttl,
+		.sport = (uint16_t)(0xc000 | path->p.prefix),
+		.ecn = 2,
 		.cost = sim_wire_cost(len)};
 	memcpy(p->data, f->hdr, f->hdr_len);
 	for (i = 0; i < f->nsg; i++) {
@@ -134,7 +149,8 @@ static struct sim_packet *gather(struct sim_wire *s, struct fns_frame *f, const 
 		at += f->sg[i].len;
 	}
 	if (i != f->nsg || at != f->hdr_len + f->payload_len)
-		sim_fail(w, "host %u: pieces do not add up to payload_len %u", s->h->idx, f->payload_len);
+		sim_fail(w, "host %u: pieces do not add up to payload_len %u", s->h->idx,
+			f->payload_len);
 	memset(p->data + at, 0, f->pad);
 	put_le32(p->data + len - FNS_ICRC_LEN, icrc_of(w, p));
 	w->alive_packets++;
@@ -197,7 +213,8 @@ static void transmit(struct sim_world *w, struct sim_packet *p, bool again)
 		fns_assert(d);
 		memcpy(d, p, sizeof(*d) + p->len);
 		w->alive_packets++;
-		sim_push(w, at + fns_rng_below(&l->rng, c->reorder_ns + 1000), SIM_EV_PACKET, d->dst, 0, d);
+		sim_push(w, at + fns_rng_below(&l->rng, c->reorder_ns + 1000), SIM_EV_PACKET,
+			d->dst, 0, d);
 	}
 	if (sim_chance(&l->rng, c->corrupt_ppm))
 		corrupt(&l->rng, p);
@@ -283,9 +300,15 @@ static unsigned rx_burst(struct fns_wire *base, struct fns_rx_view *views, unsig
 		}
 		buf = s->buf[--s->nfree];
 		memcpy(buf, p->data, p->len);
-		views[n] = (struct fns_rx_view){.data = buf, .len = p->len - FNS_ICRC_LEN, .ecn = p->ecn,
-			.tos = p->tos, .ttl = p->ttl, .sport = p->sport, .src = w->host[p->src]->gid,
-			.dst = s->h->gid, .buf = buf};
+		views[n] = (struct fns_rx_view){.data = buf,
+			.len = p->len - FNS_ICRC_LEN,
+			.ecn = p->ecn,
+			.tos = p->tos,
+			.ttl = p->ttl,
+			.sport = p->sport,
+			.src = w->host[p->src]->gid,
+			.dst = s->h->gid,
+			.buf = buf};
 		packet_free(w, p);
 		n++;
 	}
@@ -381,5 +404,6 @@ void sim_wire_check_idle(struct sim_host *h)
 			SIM_RX_BUFS - s->nfree);
 	for (i = 0; i < PATHS; i++)
 		if (s->path[i].used)
-			sim_fail(h->w, "host %u: a path keeps %u references", h->idx, s->path[i].p.refs);
+			sim_fail(h->w, "host %u: a path keeps %u references", h->idx,
+				s->path[i].p.refs);
 }

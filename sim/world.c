@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Virtual time: a heap of events ordered by (time, sequence number), the trace hash over all of them, and the place where a broken
- * invariant is noted. Called by everything in the simulator.
+ * Virtual time: a heap of events ordered by (time, sequence number), the trace hash over all of
+ * them, and the place where a broken invariant is noted. Called by everything in the simulator.
  */
 #include "sim.h"
 

@@ -230,6 +230,7 @@ int fns_ctl_ah_destroy(struct fns_engine *e, struct fns_ctl *m)
 		return -EAGAIN;
 	if (ah->path)
 		e->nic.wire->ops->path_put(e->nic.wire, ah->path);
+	fns_peer_put(ah->peer);
 	ah->pd->refs--;
 	fns_table_remove(&e->ahs, ah->handle);
 	free(ah);

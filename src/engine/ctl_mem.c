@@ -57,42 +57,32 @@ int fns_ctl_mr_dereg(struct fns_engine *e, struct fns_ctl *m)
 	return 0;
 }
 
-/* A new registration takes the old one's place and handle; on failure the old one stays as it was. */
+/* The key stays, as with other devices; on failure the region stays as it was. */
 int fns_ctl_mr_rereg(struct fns_engine *e, struct fns_ctl *m)
 {
-	struct fns_mr *old = find(e, m, false), *mr;
+	struct fns_mr *mr = find(e, m, false);
 	struct fns_pd *pd;
 	int r;
 
-	if (!old || (m->mr.flags & ~7u) || !m->mr.flags)
+	if (!mr || (m->mr.flags & ~7u) || !m->mr.flags)
 		return -EINVAL;
 	if (e->nic.txq.n)
 		return -EAGAIN;
-	if (old->windows)
-		return -EBUSY;
-	if (old->region->users)
-		return -EAGAIN;
-	pd = m->mr.flags & FNS_REREG_PD ? fns_ctl_pd(e, m->client, m->mr.pd) : old->pd;
+	pd = m->mr.flags & FNS_REREG_PD ? fns_ctl_pd(e, m->client, m->mr.pd) : mr->pd;
 	if (!pd)
 		return -EINVAL;
 	if (!(m->mr.flags & FNS_REREG_TRANSLATION)) {
-		m->mr.addr = old->region->addr + old->off;
-		m->mr.len = old->len;
-		m->mr.iova = old->iova;
+		m->mr.addr = mr->region->addr + mr->off;
+		m->mr.len = mr->len;
+		m->mr.iova = mr->iova;
 	}
-	r = fns_mr_create(e->nic.mem, pd, m->mr.addr, m->mr.len, m->mr.iova,
-		m->mr.flags & FNS_REREG_ACCESS ? m->mr.access : old->access, &mr);
-	if (r < 0)
-		return r;
-	old->pd->refs--;
-	pd->refs++;
-	mr->handle = m->handle;
-	mr->client = m->client;
-	mr->cookie = old->cookie;
-	fns_mr_destroy(e->nic.mem, old);
-	e->mrs.slot[(m->handle & 0xffffff) - 1].obj = mr;
-	m->mr.key = mr->key;
-	return 0;
+	mr->pd->refs--;
+	r = fns_mr_change(e->nic.mem, mr, pd, m->mr.addr, m->mr.len, m->mr.iova,
+		m->mr.flags & FNS_REREG_ACCESS ? m->mr.access : mr->access);
+	mr->pd->refs++;
+	if (r == 0)
+		m->mr.key = mr->key;
+	return r;
 }
 
 int fns_ctl_mw_create(struct fns_engine *e, struct fns_ctl *m)

@@ -133,44 +133,15 @@ static struct fns_qp *find(struct fns_engine *e, const struct fns_ctl *m)
 	return qp && qp->client == m->client ? qp : NULL;
 }
 
-/* --- peers --- */
-
-static struct fns_peer *peer_get(struct fns_engine *e, const struct fns_gid *remote, uint8_t prefix)
-{
-	struct fns_list *it;
-	struct fns_peer *p;
-
-	fns_list_for_each(it, &e->peers)
-	{
-		p = fns_container_of(it, struct fns_peer, node);
-		if (p->prefix == prefix && fns_gid_equal(&p->remote, remote)) {
-			p->refs++;
-			return p;
-		}
-	}
-	p = malloc(sizeof(*p));
-	if (!p)
-		return NULL;
-	fns_peer_init(p, remote, prefix, e->peer_budget);
-	p->refs = 1;
-	fns_list_push_back(&e->peers, &p->node);
-	return p;
-}
-
-static void peer_put(struct fns_peer *p)
-{
-	if (--p->refs)
-		return;
-	fns_list_remove(&p->node);
-	free(p);
-}
+/* --- connection --- */
 
 static void disconnect(struct fns_qp *qp)
 {
 	struct fns_wire *wire = qp->nic->wire;
 
-	if (qp->peer)
-		peer_put(qp->peer);
+	qp->wait_peer = NULL;
+	fns_credit_drop(qp);
+	fns_peer_put(qp->peer);
 	if (qp->path)
 		wire->ops->path_put(wire, qp->path);
 	qp->peer = NULL;
@@ -190,7 +161,7 @@ static int connect_to(struct fns_engine *e, struct fns_qp *qp, const struct fns_
 		av->hop_limit ? av->hop_limit : 64, &path);
 	if (r < 0)
 		return r;
-	peer = peer_get(e, &av->dgid, prefix);
+	peer = fns_peer_get(&e->nic, &av->dgid, prefix);
 	if (!peer) {
 		wire->ops->path_put(wire, path);
 		return -ENOMEM;
@@ -217,6 +188,12 @@ static int quiesce(struct fns_engine *e, struct fns_qp *qp)
 	fns_qp_state_set(qp, FNS_QPS_RESET);
 	fns_qp_stop(qp);
 	fns_qp_deactivate(qp);
+	fns_peer_pass(qp);
+	/* A shared receive taken for a message that will not end goes back to its owner as flushed. */
+	if (qp->srq && qp->rsp.have_rwqe && !qp->ops_inflight) {
+		qp->rsp.have_rwqe = false;
+		fns_qp_flush_recv(qp, qp->rsp.wr_id);
+	}
 	return qp->ops_inflight || e->nic.txq.n ? -EAGAIN : 0;
 }
 

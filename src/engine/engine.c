@@ -6,10 +6,10 @@
 #include "engine/engine_priv.h"
 
 /*
- * Of a receive buffer of 212,992 bytes (the kernel's default, which peers are assumed to have), this much may be filled by us: the rest is for
- * acknowledgements and for what the cost model does not see.
+ * Of a receive buffer of 212,992 bytes (the kernel's default, which peers are assumed to have), this much may be filled by us. The kernel may keep
+ * a quarter of the buffer charged after it was read, and acknowledgements need room.
  */
-#define DEFAULT_BUDGET 170000u
+#define DEFAULT_BUDGET 150000u
 
 /* Pause before trying again when something could not proceed for a reason that sends no word. */
 #define RETRY_NS (20 * FNS_NSEC_PER_USEC)
@@ -33,11 +33,10 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	nic->up = cfg->up;
 	nic->find_ah = find_ah;
 	nic->read_budget = cfg->read_budget ? cfg->read_budget : DEFAULT_BUDGET;
-	e->peer_budget = cfg->peer_budget ? cfg->peer_budget : DEFAULT_BUDGET;
-	nic->peer_budget = e->peer_budget;
+	nic->peer_budget = cfg->peer_budget ? cfg->peer_budget : DEFAULT_BUDGET;
 	fns_list_init(&nic->active);
 	fns_list_init(&nic->read_waiters);
-	fns_list_init(&e->peers);
+	fns_list_init(&nic->peers);
 	fns_rng_seed(&e->rng, cfg->seed);
 	e->cc = cfg->cc ? cfg->cc : &fns_cc_static_window;
 	e->prefix = cfg->prefix;
@@ -70,7 +69,6 @@ static void free_table(struct fns_table *t)
 
 void fns_engine_destroy(struct fns_engine *e)
 {
-	struct fns_list *n;
 	uint32_t i;
 
 	if (!e)
@@ -86,9 +84,9 @@ void fns_engine_destroy(struct fns_engine *e)
 
 		if (ah && ah->path)
 			e->nic.wire->ops->path_put(e->nic.wire, ah->path);
+		if (ah)
+			fns_peer_put(ah->peer);
 	}
-	while ((n = fns_list_pop_front(&e->peers)))
-		free(fns_container_of(n, struct fns_peer, node));
 	free_table(&e->srqs);
 	free_table(&e->ahs);
 	free_table(&e->cqs);
@@ -131,6 +129,7 @@ static unsigned schedule(struct fns_engine *e)
 		r = qp->ops->tx(qp);
 		left -= before - qp->deficit;
 		turns += before != qp->deficit;
+		fns_peer_pass(qp);
 		if (r == FNS_TX_IDLE) {
 			qp->deficit = 0;
 			continue;

@@ -48,8 +48,6 @@ struct fns_engine {
 	uint8_t next_gen;
 	uint32_t next_client;
 	bool clients[FNS_MAX_CLIENTS];
-	uint32_t peer_budget;
-	struct fns_list peers;
 	struct fns_table pds, mrs, cqs, srqs, ahs;
 	struct fns_rx_view views[FNS_RX_BATCH];
 };

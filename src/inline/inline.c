@@ -32,11 +32,13 @@
 #include "base/rng.h"
 #include "engine/engine.h"
 #include "keeper/client.h"
+#include "mem/guard.h"
 #include "pipe/placement.h"
 
 #define RING_SLOTS	4096u
 #define WATCHDOG_NS	FNS_NSEC_PER_MSEC
-#define STREAK_POLLS	64u /* empty polls in a row that mean spinning */
+#define STREAK_POLLS	64u /* polls in a row that mean spinning */
+#define YIELD_POLLS	256u /* from here on every 16th empty poll lets others run: the peer may need this CPU */
 #define STREAK_GAP_NS	(50 * FNS_NSEC_PER_USEC)
 #define STALE_POLL_NS	(20 * FNS_NSEC_PER_USEC) /* longer ago than this is not spinning */
 #define HOLDOFF_MIN_NS	(50 * FNS_NSEC_PER_MSEC)
@@ -60,7 +62,7 @@ static struct {
 	uint64_t timer_ns; /* under lock: what timerfd is set to, UINT64_MAX: nothing */
 	_Atomic uint32_t polls; /* calls of poll, for the watchdog */
 	uint64_t last_poll_ns;	/* under lock */
-	uint32_t streak;	/* under lock */
+	uint32_t streak, idle;	/* under lock: polls in a row; of these the last ones empty */
 	uint64_t holdoff_ns, no_disarm_until_ns; /* under lock: see helper() */
 	bool keeper_gone;	/* helper's own */
 	const struct fns_placement_upcalls *up;
@@ -142,14 +144,16 @@ static void inline_submitted(void)
 
 static void inline_poll(void)
 {
+	bool yield;
 	uint64_t now;
 
 	atomic_fetch_add_explicit(&nic.polls, 1, memory_order_relaxed);
 	if (pthread_mutex_trylock(&nic.lock) != 0)
 		return;
 	now = fns_clock_now_ns();
-	fns_engine_advance(nic.engine, now, FNS_ADVANCE_ALL);
+	nic.idle = fns_engine_advance(nic.engine, now, FNS_ADVANCE_ALL) ? 0 : nic.idle + 1;
 	nic.streak = now - nic.last_poll_ns < STREAK_GAP_NS ? nic.streak + 1 : 0;
+	yield = nic.idle >= YIELD_POLLS && nic.idle % 16 == 0;
 	nic.last_poll_ns = now;
 	if (nic.armed && nic.streak >= STREAK_POLLS && now >= nic.no_disarm_until_ns) {
 		watch_socket(false);
@@ -157,6 +161,8 @@ static void inline_poll(void)
 	}
 	keep_deadline();
 	unlock_and_recheck();
+	if (yield)
+		sched_yield();
 }
 
 static void inline_will_sleep(void)
@@ -260,6 +266,7 @@ static void *helper(void *arg)
 
 	(void)arg;
 	pthread_setname_np(pthread_self(), "flexins");
+	fns_guard_thread_init();
 	for (;;) {
 		struct epoll_event ev[4];
 		int n = epoll_wait(nic.epfd, ev, 4, -1), i;
@@ -338,9 +345,33 @@ static void forked_child(void)
 	fns_keeper_forget(&nic.lease);
 }
 
+static void log_counters(void)
+{
+	static const char *const name[] = {
+#define X(n, text) #n,
+		FNS_COUNTERS(X)
+#undef X
+	};
+	char line[2048];
+	size_t at = 0;
+	unsigned i;
+
+	for (i = 0; i < FNS_C_COUNT && at < sizeof(line); i++) {
+		uint64_t v = atomic_load_explicit(&nic.stats->counter[i], memory_order_relaxed);
+
+		if (v)
+			at += (size_t)snprintf(line + at, sizeof(line) - at, " %s=%llu", name[i],
+				(unsigned long long)v);
+	}
+	if (at)
+		fns_log(FNS_LOG_INFO, "counters of pid %d:%s", (int)getpid(), line);
+}
+
 /* An advance under way in the helper still has acknowledgements to send for completions that the application has already seen. */
 __attribute__((destructor)) static void settle(void)
 {
+	if (started && !atomic_load(&dead))
+		log_counters();
 	if (started && !atomic_load(&dead) && pthread_mutex_trylock(&nic.lock) != 0) {
 		struct timespec until;
 

@@ -88,12 +88,13 @@ static bool range_wraps(uint64_t start, uint64_t len)
 	return len != 0 && start + (len - 1) < start;
 }
 
-int fns_mr_create(struct fns_mem *m, struct fns_pd *pd, uint64_t addr, uint64_t len, uint64_t iova,
-	uint32_t access, struct fns_mr **out)
+/* Fills in range and rights of a region; nothing changes on failure. */
+static int mr_set(struct fns_mem *m, struct fns_mr *mr, uint64_t addr, uint64_t len, uint64_t iova,
+	uint32_t access)
 {
 	const uint32_t writes =
 		FNS_ACCESS_LOCAL_WRITE | FNS_ACCESS_REMOTE_WRITE | FNS_ACCESS_REMOTE_ATOMIC;
-	struct mr *p;
+	struct fns_region *region;
 	int rc;
 
 	if (access & ~(ACCESS_KNOWN | ACCESS_OPTIONAL))
@@ -108,20 +109,51 @@ int fns_mr_create(struct fns_mem *m, struct fns_pd *pd, uint64_t addr, uint64_t 
 	if (range_wraps(addr, len) || range_wraps(iova, len))
 		return -EINVAL;
 
+	rc = m->dma->ops->import(m->dma, addr, len, (access & writes) != 0, &region);
+	if (rc != 0)
+		return rc;
+	if (mr->region)
+		m->dma->ops->release(m->dma, mr->region);
+	mr->region = region;
+	mr->off = 0;
+	mr->iova = iova;
+	mr->len = len;
+	mr->access = access;
+	return 0;
+}
+
+int fns_mr_create(struct fns_mem *m, struct fns_pd *pd, uint64_t addr, uint64_t len, uint64_t iova,
+	uint32_t access, struct fns_mr **out)
+{
+	struct mr *p;
+	int rc;
+
 	rc = fns_mr_alloc(m, pd, FNS_MR_REGION, &p);
 	if (rc != 0)
 		return rc;
-	rc = m->dma->ops->import(m->dma, addr, len, (access & writes) != 0, &p->mr.region);
+	rc = mr_set(m, &p->mr, addr, len, iova, access);
 	if (rc != 0) {
 		fns_keytab_remove(&m->keys, p);
 		mr_free(p);
 		return rc;
 	}
-	p->mr.iova = iova;
-	p->mr.len = len;
-	p->mr.access = access;
 	*out = &p->mr;
 	return 0;
+}
+
+int fns_mr_change(struct fns_mem *m, struct fns_mr *mr, struct fns_pd *pd, uint64_t addr,
+	uint64_t len, uint64_t iova, uint32_t access)
+{
+	int rc;
+
+	if (mr->windows)
+		return -EBUSY;
+	if (mr->region->users)
+		return -EAGAIN;
+	rc = mr_set(m, mr, addr, len, iova, access);
+	if (rc == 0)
+		mr->pd = pd;
+	return rc;
 }
 
 /*

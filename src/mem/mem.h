@@ -46,6 +46,12 @@ struct fns_dma *fns_mem_dma(struct fns_mem *m);
  */
 int fns_mr_create(struct fns_mem *m, struct fns_pd *pd, uint64_t addr, uint64_t len, uint64_t iova,
 	uint32_t access, struct fns_mr **out);
+/*
+ * Gives a region another range, rights or domain under the same key. -EBUSY: windows are bound to it; -EAGAIN: operations are in flight; else as
+ * create. On failure it stays as it was.
+ */
+int fns_mr_change(struct fns_mem *m, struct fns_mr *mr, struct fns_pd *pd, uint64_t addr,
+	uint64_t len, uint64_t iova, uint32_t access);
 /* Unbound window of type 1 or 2; window 1 gets its key at once. */
 int fns_mw_create(struct fns_mem *m, struct fns_pd *pd, enum fns_mr_kind kind, struct fns_mr **out);
 /*

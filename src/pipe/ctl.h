@@ -122,9 +122,8 @@ struct fns_ctl {
 			uint32_t key; /* out */
 		} mw;
 		/*
-		 * CQ_CREATE, CQ_RESIZE: ring is a struct fns_cq_shared with 1 << log2 entries, zeroed but for arm. After a resize the
-		 * engine writes to the new ring from its entry 0 (lap 0) on and no more to the old one, whose unread entries the
-		 * library reads first: nothing is copied.
+		 * CQ_CREATE, CQ_RESIZE: ring is a struct fns_cq_shared with 1 << log2 entries, zeroed. A resize carries what was not
+		 * consumed and arm over into the new ring, from entry 0 on; -EINVAL when it does not fit.
 		 */
 		struct {
 			uint64_t ring;

@@ -56,6 +56,7 @@
 	X(rc_implied_naks, "responses found missing")                                              \
 	X(acks_sent, "acknowledgements sent")                                                      \
 	X(acks_received, "acknowledgements received")                                              \
+	X(credits_sent, "receive credits for UC and UD sent")                                      \
 	X(window_stalls, "times a queue pair waited for its peer's receive window")                \
 	X(memory_faults, "operations on application memory that faulted")                          \
 	X(cq_overruns, "completion queues overrun")                                                \

@@ -36,6 +36,11 @@ enum fns_opcode {
 	FNS_OP_FETCH_ADD = 0x14,
 	FNS_OP_SEND_LAST_INV = 0x16,
 	FNS_OP_SEND_ONLY_INV = 0x17,
+	/*
+	 * Ours, in the UC and UD classes, where IBTA has reserved it: a bare BTH that says "taken out of my receive buffer up to this PSN of
+	 * yours". Sent only in answer to an AckReq bit, which nobody else sets on these services.
+	 */
+	FNS_OP_CREDIT = 0x1f,
 };
 
 /* fns_opcode_info.flags */
@@ -60,6 +65,7 @@ enum {
 	FNS_OPF_ATOMIC_ETH = 1 << 17,
 	FNS_OPF_ATOMIC_ACK_ETH = 1 << 18,
 	FNS_OPF_PAYLOAD = 1 << 19,  /* may carry payload */
+	FNS_OPF_CREDIT = 1 << 20,   /* FlexiNS receive credit */
 };
 
 struct fns_opcode_info {

@@ -57,12 +57,12 @@ static void fetch_finish(struct fns_fetch *ft)
 {
 	struct fns_qp *qp = ft->qp;
 
-	qp->ops_inflight--;
 	ft->busy = false;
 	if (ft->abandoned)
 		fetch_free(qp->nic, ft);
 	else
 		ft->ready = true;
+	fns_qp_op_done(qp);
 	fns_qp_activate(qp);
 }
 

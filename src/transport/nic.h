@@ -53,6 +53,7 @@ struct fns_nic {
 	struct fns_timer_wheel *timers;
 	struct fns_upcalls up;
 	struct fns_list active;	      /* queue pairs with something to send, in service order */
+	struct fns_list peers;	      /* struct fns_peer */
 	struct fns_list read_waiters; /* queue pairs waiting for our own receive buffer */
 	uint32_t read_cost;	      /* cost of READ responses that we have asked for */
 	uint32_t read_budget;	      /* what they may cost at most */

@@ -4,17 +4,95 @@
  * buffer, so the window is kept per (address, prefix) and counts what a packet truly costs there. Several senders that do not know of each
  * other find their share by halving on loss and growing with acknowledgements.
  */
+#include <stdlib.h>
+
+#include "transport/credit.h"
 #include "transport/qp.h"
 
 #define PEER_MIN_WINDOW 16384u
 #define PEER_GROW	4096u /* per window acknowledged */
 
-void fns_peer_init(struct fns_peer *p, const struct fns_gid *remote, uint8_t prefix, uint32_t budget)
+static void timer_fired(struct fns_timer *t, uint64_t now_ns)
 {
-	*p = (struct fns_peer){.remote = *remote, .prefix = prefix};
-	p->window = p->max_window = budget;
+	(void)now_ns;
+	fns_credit_timeout(fns_container_of(t, struct fns_peer, un.timer));
+}
+
+struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *remote, uint8_t prefix)
+{
+	struct fns_list *it;
+	struct fns_peer *p;
+
+	fns_list_for_each(it, &nic->peers)
+	{
+		p = fns_container_of(it, struct fns_peer, node);
+		if (p->prefix == prefix && fns_gid_equal(&p->remote, remote)) {
+			p->refs++;
+			return p;
+		}
+	}
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->nic = nic;
+	p->remote = *remote;
+	p->prefix = prefix;
+	p->refs = 1;
+	p->window = p->max_window = nic->peer_budget;
 	fns_list_init(&p->waiters);
-	fns_list_init(&p->node);
+	fns_timer_init(&p->un.timer, timer_fired);
+	fns_list_push_back(&nic->peers, &p->node);
+	return p;
+}
+
+void fns_peer_put(struct fns_peer *p)
+{
+	struct fns_list *n;
+
+	if (!p || --p->refs)
+		return;
+	while ((n = fns_list_pop_front(&p->waiters))) {
+		struct fns_qp *qp = fns_container_of(n, struct fns_qp, sched);
+
+		qp->peer_wait = false;
+		qp->wait_peer = NULL;
+		fns_list_push_back(&p->nic->active, &qp->sched);
+	}
+	fns_timer_cancel(p->nic->timers, &p->un.timer);
+	fns_list_remove(&p->node);
+	free(p);
+}
+
+void fns_peer_wake(struct fns_nic *nic, struct fns_peer *p)
+{
+	struct fns_list *n;
+	struct fns_qp *qp;
+
+	/* One at a time: the next is woken when this one has had its turn and left room. */
+	if (p->inflight >= p->window || !(n = fns_list_pop_front(&p->waiters)))
+		return;
+	qp = fns_container_of(n, struct fns_qp, sched);
+	qp->peer_wait = false;
+	fns_list_push_back(&nic->active, &qp->sched);
+}
+
+void fns_peer_wait(struct fns_qp *qp, struct fns_peer *p)
+{
+	fns_count(qp->nic->stats, FNS_C_window_stalls);
+	fns_qp_deactivate(qp);
+	qp->peer_wait = true;
+	qp->wait_peer = p;
+	fns_list_push_back(&p->waiters, &qp->sched);
+}
+
+void fns_peer_pass(struct fns_qp *qp)
+{
+	struct fns_peer *p = qp->wait_peer;
+
+	if (!p || qp->peer_wait)
+		return;
+	qp->wait_peer = NULL;
+	fns_peer_wake(qp->nic, p);
 }
 
 void fns_peer_release(struct fns_nic *nic, struct fns_peer *p, uint32_t cost, bool acked)
@@ -27,8 +105,7 @@ void fns_peer_release(struct fns_nic *nic, struct fns_peer *p, uint32_t cost, bo
 
 		p->window = (uint32_t)FNS_MIN((uint64_t)p->window + grow, p->max_window);
 	}
-	if (!fns_list_empty(&p->waiters))
-		fns_qp_wake(nic, &p->waiters);
+	fns_peer_wake(nic, p);
 }
 
 void fns_peer_loss(struct fns_nic *nic, struct fns_peer *p, uint64_t rtt_ns)

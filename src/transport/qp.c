@@ -52,6 +52,7 @@ static void cq_failed(struct fns_qp *qp)
 	/* A queue pair whose completions cannot be delivered is of no use (IBTA 10.2.6.3): stop it, say so once. */
 	if (qp->state != FNS_QPS_ERR) {
 		fns_qp_state_set(qp, FNS_QPS_ERR);
+		fns_qp_stop(qp);
 		fns_qp_event(qp, FNS_EVENT_QP_FATAL);
 	}
 }
@@ -100,7 +101,7 @@ void fns_sq_retire(struct fns_qp *qp, enum fns_wc_status status, uint32_t vendor
 		cq_failed(qp);
 }
 
-static void push_recv_flush(struct fns_qp *qp, uint64_t wr_id)
+void fns_qp_flush_recv(struct fns_qp *qp, uint64_t wr_id)
 {
 	struct fns_cqe c;
 
@@ -121,21 +122,11 @@ static void flush_sq(struct fns_qp *qp)
 	qp->sq.cur = qp->req.ack_pos = qp->sq.head;
 }
 
+/* Receives used by packets in placement were flushed when these ended; now the message that had begun, then what was only posted. */
 static void flush_rq(struct fns_qp *qp)
 {
-	struct fns_list *it;
-
-	/* Receives used by packets still being placed come first, then the message that had begun, then what was only posted. */
-	fns_list_for_each(it, &qp->rsp.ops)
-	{
-		struct fns_rxop *op = fns_container_of(it, struct fns_rxop, node);
-
-		if (op->has_cqe)
-			push_recv_flush(qp, op->cqe.wr_id);
-		op->has_cqe = false;
-	}
 	if (qp->rsp.have_rwqe)
-		push_recv_flush(qp, qp->rsp.wr_id);
+		fns_qp_flush_recv(qp, qp->rsp.wr_id);
 	qp->rsp.have_rwqe = false;
 	if (qp->srq) {
 		if (!qp->last_wqe_event) {
@@ -145,7 +136,7 @@ static void flush_rq(struct fns_qp *qp)
 		return;
 	}
 	while (qp->rq.head != qp->rq.tail) {
-		push_recv_flush(qp, fns_rq_at(&qp->rq, qp->rq.head)->wr_id);
+		fns_qp_flush_recv(qp, fns_rq_at(&qp->rq, qp->rq.head)->wr_id);
 		qp->rq.head++;
 	}
 }
@@ -153,11 +144,22 @@ static void flush_rq(struct fns_qp *qp)
 void fns_qp_flush(struct fns_qp *qp)
 {
 	if (qp->state == FNS_QPS_ERR) {
+		if (qp->ops_inflight)
+			return; /* fns_qp_op_done() comes back */
+		if (qp->err_status != FNS_WC_SUCCESS && qp->sq.head != qp->sq.tail)
+			fns_sq_retire(qp, qp->err_status, qp->err_vendor);
+		qp->err_status = FNS_WC_SUCCESS;
 		flush_sq(qp);
 		flush_rq(qp);
 	} else if (qp->state == FNS_QPS_SQE) {
 		flush_sq(qp);
 	}
+}
+
+void fns_qp_op_done(struct fns_qp *qp)
+{
+	if (--qp->ops_inflight == 0 && fns_unlikely(qp->state == FNS_QPS_ERR))
+		fns_qp_flush(qp);
 }
 
 void fns_qp_stop(struct fns_qp *qp)
@@ -189,13 +191,16 @@ void fns_qp_error(struct fns_qp *qp, enum fns_wc_status status, uint32_t vendor_
 	sq_only = status != FNS_WC_SUCCESS && qp->type != FNS_QPT_RC;
 	fns_qp_state_set(qp, sq_only ? FNS_QPS_SQE : FNS_QPS_ERR);
 	fns_qp_stop(qp);
-	if (status != FNS_WC_SUCCESS && qp->sq.head != qp->sq.tail)
+	if (sq_only && qp->sq.head != qp->sq.tail)
 		fns_sq_retire(qp, status, vendor_err);
+	qp->err_status = sq_only ? FNS_WC_SUCCESS : (uint8_t)status;
+	qp->err_vendor = vendor_err;
 	if (event >= 0)
 		fns_qp_event(qp, (enum fns_event_type)event);
 	fns_qp_flush(qp);
 	if (qp->peer_wait || qp->read_wait)
 		fns_qp_deactivate(qp);
+	fns_peer_pass(qp);
 	/* A NAK may still have to go out. */
 	if (qp->rsp.rsp_head != qp->rsp.rsp_tail)
 		fns_qp_activate(qp);

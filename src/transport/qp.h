@@ -67,20 +67,49 @@ struct fns_ah {
 	struct fns_pd *pd;
 	struct fns_ctl_av av;
 	struct fns_path *path; /* of the destination prefix used last */
+	struct fns_peer *peer; /* likewise */
 	uint32_t pmtu;	       /* bytes of payload that fit the link */
 };
 
 /* --- peer: one destination engine (address and prefix) and its receive window (peer.c) --- */
+#define FNS_CREDIT_MARKS 16u
+
 struct fns_peer {
+	struct fns_nic *nic;
 	struct fns_gid remote;
 	uint8_t prefix;
 	uint32_t refs;
-	uint32_t inflight; /* cost of what we sent and have no acknowledgement for */
+	uint32_t inflight; /* cost of what we sent and have no acknowledgement or credit for */
 	uint32_t window;   /* may be in flight now */
 	uint32_t max_window;
 	uint64_t cut_at_ns; /* last time the window was halved */
 	struct fns_list waiters; /* queue pairs that found the window full, in order */
-	struct fns_list node;
+	struct fns_list node;	 /* of nic->peers */
+	/*
+	 * UC and UD have no acknowledgements. Some of their packets carry an AckReq bit, a mark; a FlexiNS peer answers with a credit, which
+	 * frees all cost up to the mark. Who never answers is another NIC: no window for these services then.
+	 */
+	struct {
+		uint64_t sent, freed, marked; /* cost since the beginning */
+		struct fns_credit_mark {
+			uint32_t qpn, psn;
+			uint64_t cost; /* sent, at the mark */
+		} mark[FNS_CREDIT_MARKS];
+		uint32_t head, tail;
+		uint64_t heard_ns; /* last credit, or when waiting began */
+		bool grants;	   /* has answered */
+		uint8_t silent;	   /* waits in vain */
+		struct fns_timer timer;
+	} un;
+};
+
+/* What a UC or UD queue pair owes to senders: one entry a sender. */
+#define FNS_CREDITS_OWED 4u
+
+struct fns_credit_owed {
+	struct fns_path *path; /* UD: held; UC: the queue pair's */
+	uint32_t qpn, psn;
+	bool due;
 };
 
 /* --- send work request --- */
@@ -152,6 +181,7 @@ struct fns_rxop {
 	uint64_t va, swap_add, compare;
 	uint32_t rkey, len;
 	void (*done)(struct fns_rxop *op);
+	const uint8_t *src;	 /* in view, while waiting to be placed */
 	uint8_t grh[FNS_GRH_LEN]; /* UD */
 	struct fns_cqe cqe;
 };
@@ -273,10 +303,15 @@ struct fns_qp {
 	struct fns_cq *scq, *rcq;
 	struct fns_srq *srq;
 	struct fns_path *path; /* connected types, from RTR on */
-	struct fns_peer *peer; /* RC */
+	struct fns_peer *peer; /* RC, UC */
+	struct fns_peer *wait_peer; /* whose window it waits for, or was just woken for */
+	struct fns_credit_owed owed[FNS_CREDITS_OWED]; /* UC, UD */
+	uint32_t owed_next;
 	struct fns_list sched; /* on nic->active, a peer's waiters or nic->read_waiters */
 	int32_t deficit;
 	uint32_t ops_inflight; /* tokens that refer to this queue pair */
+	uint8_t err_status;    /* in ERR, until flushed: what sq.head fails with, FNS_WC_SUCCESS: flush */
+	uint32_t err_vendor;
 	struct fns_timer timer;
 	struct fns_stats_qp *line; /* of the statistics page */
 	uint32_t pmtu;	       /* bytes */
@@ -332,8 +367,15 @@ void fns_qp_wake(struct fns_nic *nic, struct fns_list *waiters);
 void fns_qp_error(struct fns_qp *qp, enum fns_wc_status status, uint32_t vendor_err, int event);
 /* Stops timers, staging and windows: the requester has nothing in flight any more. */
 void fns_qp_stop(struct fns_qp *qp);
-/* Flushes what was posted in ERR; called after posting. */
+/*
+ * Flushes what is posted in ERR; called after posting. Waits while operations on memory are in flight: with its completion the application
+ * has its buffer back, and nobody may write to it any more.
+ */
 void fns_qp_flush(struct fns_qp *qp);
+/* An operation counted in ops_inflight is over. */
+void fns_qp_op_done(struct fns_qp *qp);
+/* The receive used by a packet that will not be delivered, in ERR. */
+void fns_qp_flush_recv(struct fns_qp *qp, uint64_t wr_id);
 /* Retires sq.head: completion if signalled or failed. status as ibv_wc_status. */
 void fns_sq_retire(struct fns_qp *qp, enum fns_wc_status status, uint32_t vendor_err);
 /* Raises an asynchronous event about the queue pair. */
@@ -346,11 +388,35 @@ static inline bool fns_peer_may_send(const struct fns_peer *p, uint32_t cost)
 {
 	return p->inflight == 0 || p->inflight + cost <= p->window;
 }
-void fns_peer_init(struct fns_peer *p, const struct fns_gid *remote, uint8_t prefix, uint32_t budget);
+/* Finds or makes the peer and counts a reference; NULL without memory. */
+struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *remote, uint8_t prefix);
+void fns_peer_put(struct fns_peer *p); /* NULL is fine */
+/* Wakes the next queue pair that waits, if there is room. */
+void fns_peer_wake(struct fns_nic *nic, struct fns_peer *p);
+/* Puts the queue pair among those that wait. */
+void fns_peer_wait(struct fns_qp *qp, struct fns_peer *p);
+/* The queue pair has had its turn, or will not take it: the next one's. */
+void fns_peer_pass(struct fns_qp *qp);
 /* cost left the peer's buffer. */
 void fns_peer_release(struct fns_nic *nic, struct fns_peer *p, uint32_t cost, bool acked);
 /* Packets were lost on the way: at most one cut a round trip. */
 void fns_peer_loss(struct fns_nic *nic, struct fns_peer *p, uint64_t rtt_ns);
+
+/* --- receive credit of UC and UD (credit.c) --- */
+/* Must a packet of this cost wait for the peer's window? */
+bool fns_credit_must_wait(const struct fns_peer *p, uint32_t cost);
+/* Shall the next packet, of this cost, carry a mark? */
+bool fns_credit_wants_mark(const struct fns_peer *p, uint32_t cost);
+/* A packet went to the wire. */
+void fns_credit_sent(struct fns_qp *qp, struct fns_peer *p, uint32_t psn, uint32_t cost, bool mark);
+/* A packet with a mark arrived: answer it. path_local: UD, the address it came to. */
+void fns_credit_owe(struct fns_qp *qp, uint32_t qpn, uint32_t psn, const struct fns_rx_view *v);
+/* Sends what is owed. False: the wire is full. */
+bool fns_credit_tx(struct fns_qp *qp);
+/* A credit arrived. */
+void fns_credit_rx(struct fns_qp *qp, const struct fns_hdr *h, const struct fns_rx_view *v);
+/* Forgets what is owed (reset, destruction). Nothing of the queue pair is in the transmit queue. */
+void fns_credit_drop(struct fns_qp *qp);
 
 /* --- gather and scatter --- */
 enum fns_gather { FNS_GATHER_OK, FNS_GATHER_WAIT, FNS_GATHER_RETRY, FNS_GATHER_ERROR };
@@ -416,6 +482,14 @@ void fns_recv_restart(struct fns_qp *qp);
 void fns_recv_complete(struct fns_qp *qp, struct fns_rxop *op, const struct fns_hdr *h);
 /* Queues a packet behind those not committed; fns_recv_drain commits in order. */
 void fns_recv_queue(struct fns_qp *qp, struct fns_rxop *op);
+/*
+ * Places src for a packet queued last; done as for fns_rxop_place. Where memory takes effect in any order, a packet for the same bytes as an
+ * earlier one waits until that one has committed.
+ */
+void fns_recv_place(struct fns_qp *qp, struct fns_rxop *op, const uint8_t *src,
+	void (*done)(struct fns_rxop *op));
+/* Completes the receive that op's payload went to with status: op's own, that of the end of its message, or that of the message begun. */
+void fns_recv_fail(struct fns_qp *qp, struct fns_rxop *op, enum fns_wc_status status);
 /* Commits every packet whose placement is done, oldest first, by the transport's commit. */
 void fns_recv_drain(struct fns_qp *qp, void (*commit)(struct fns_qp *qp, struct fns_rxop *op));
 

@@ -332,18 +332,22 @@ static bool place_response(struct fns_qp *qp, struct fns_wqe *w, struct fns_rx_v
 		if (psn_diff(r->una, r->psn) > 0) {
 			cursor_follow(qp);
 		} else {
-			if (w->op == FNS_WR_READ) {
-				uint32_t c = FNS_MIN(fns_rc_read_cost(qp, 1), r->rd_cost);
+			bool ends = seg + 1 == w->npsn || (seg + 1) % chunk == 0;
 
+			if (w->op == FNS_WR_READ) {
+				/* In the middle by the packet; the two ends with the last. */
+				uint32_t c = fns_rc_read_cost(qp, 3) - fns_rc_read_cost(qp, 2);
+
+				if (ends)
+					c += 2 * (fns_rc_read_cost(qp, 1) - c);
+				c = FNS_MIN(c, r->rd_cost);
 				r->rd_cost -= c;
 				qp->nic->read_cost -= c;
 			}
-			if (seg + 1 == w->npsn || (seg + 1) % chunk == 0) {
-				if (r->rd_inflight)
-					r->rd_inflight--;
-			}
+			if (ends && r->rd_inflight)
+				r->rd_inflight--;
 		}
-		if (r->rd_inflight == 0) { /* rounding of single against bulk cost */
+		if (r->rd_inflight == 0) { /* what partial requests left over */
 			qp->nic->read_cost -= r->rd_cost;
 			r->rd_cost = 0;
 		}

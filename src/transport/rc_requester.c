@@ -18,11 +18,15 @@ uint32_t fns_rc_cost(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t 
 		wire, FNS_BTH_LEN + 16 + fns_seg_len(qp, w, seg) + FNS_ICRC_LEN, w->npsn > 1);
 }
 
+/* The middle of a READ's responses is a train; the first and the last, which carry an AETH, travel alone. */
 uint32_t fns_rc_read_cost(const struct fns_qp *qp, uint32_t npsn)
 {
 	struct fns_wire *wire = qp->nic->wire;
+	uint32_t len = FNS_BTH_LEN + 4 + qp->pmtu + FNS_ICRC_LEN;
+	uint32_t ends = FNS_MIN(npsn, 2u);
 
-	return npsn * wire->ops->rx_cost(wire, FNS_BTH_LEN + 4 + qp->pmtu + FNS_ICRC_LEN, npsn > 1);
+	return ends * wire->ops->rx_cost(wire, len, false) +
+	       (npsn - ends) * wire->ops->rx_cost(wire, len, true);
 }
 
 void fns_rc_go_back(struct fns_qp *qp)
@@ -41,6 +45,8 @@ void fns_rc_go_back(struct fns_qp *qp)
 	r->rd_inflight = 0;
 	r->since_ack_req = 0;
 	nic->read_cost -= r->rd_cost;
+	if (r->rd_cost)
+		fns_qp_wake(nic, &nic->read_waiters); /* this queue pair may never ask again */
 	r->rd_cost = 0;
 	fns_peer_release(nic, qp->peer, r->cost, false);
 	r->cost = 0;
@@ -51,6 +57,8 @@ void fns_rc_fail_at(struct fns_qp *qp, uint32_t pos, enum fns_wc_status status, 
 {
 	struct fns_requester *r = &qp->req;
 
+	if (qp->state == FNS_QPS_ERR || qp->state == FNS_QPS_RESET)
+		return;
 	if (r->failing && (int32_t)(r->fail_pos - pos) <= 0)
 		return;
 	r->failing = true;
@@ -97,6 +105,8 @@ static bool local_op(struct fns_qp *qp, struct fns_wqe *w)
 	qp->sq.cur++;
 	qp->req.ack_pos = qp->sq.cur;
 	fns_sq_retire(qp, FNS_WC_SUCCESS, 0);
+	if (qp->state == FNS_QPS_ERR) /* its completion queue overran */
+		fns_qp_flush(qp);
 	return true;
 }
 
@@ -192,7 +202,7 @@ static bool may_send(struct fns_qp *qp, struct fns_wqe *w, uint32_t n, uint32_t 
 
 		if (r->rd_inflight >= max)
 			return false;
-		if (nic->read_cost && nic->read_cost + rd > nic->read_budget) {
+		if (rd && nic->read_cost && nic->read_cost + rd > nic->read_budget) {
 			fns_qp_deactivate(qp);
 			qp->read_wait = true;
 			fns_list_push_back(&nic->read_waiters, &qp->sched);
@@ -203,10 +213,7 @@ static bool may_send(struct fns_qp *qp, struct fns_wqe *w, uint32_t n, uint32_t 
 	if (r->inflight_bytes && r->inflight_bytes + len > qp->cc_out.window_bytes)
 		return false;
 	if (!fns_peer_may_send(qp->peer, cost)) {
-		fns_count(nic->stats, FNS_C_window_stalls);
-		fns_qp_deactivate(qp);
-		qp->peer_wait = true;
-		fns_list_push_back(&qp->peer->waiters, &qp->sched);
+		fns_peer_wait(qp, qp->peer);
 		return false;
 	}
 	return true;

@@ -116,21 +116,11 @@ static void commit_failed(struct fns_qp *qp, struct fns_rxop *op)
 {
 	bool send = op->uses_recv;
 
-	if (op->has_cqe) {
-		op->cqe.status = send ? FNS_WC_LOC_PROT_ERR : FNS_WC_WR_FLUSH_ERR;
-		fns_cq_push(qp->nic, qp->rcq, &op->cqe, true);
-		op->has_cqe = false;
-	} else if (send && qp->rsp.have_rwqe) {
-		struct fns_cqe c = {.wr_id = qp->rsp.wr_id,
-			.qpn = qp->qpn,
-			.wqe_count = 1,
-			.srq = qp->srq ? qp->srq->handle : 0,
-			.opcode = FNS_WC_RECV,
-			.status = FNS_WC_LOC_PROT_ERR};
-
-		qp->rsp.have_rwqe = false;
-		fns_cq_push(qp->nic, qp->rcq, &c, true);
-	}
+	if (send)
+		fns_recv_fail(qp, op, FNS_WC_LOC_PROT_ERR);
+	else if (op->has_cqe)
+		fns_qp_flush_recv(qp, op->cqe.wr_id);
+	op->has_cqe = false;
 	die(qp,
 		(uint8_t)(FNS_AETH_NAK | (send ? FNS_NAK_REMOTE_OPERATIONAL : FNS_NAK_REMOTE_ACCESS)),
 		op->psn, send ? -1 : FNS_EVENT_QP_ACCESS_ERR);
@@ -141,6 +131,8 @@ static void commit(struct fns_qp *qp, struct fns_rxop *op)
 {
 	struct fns_responder *r = &qp->rsp;
 
+	if (qp->state == FNS_QPS_ERR && op->has_cqe)
+		fns_qp_flush_recv(qp, op->cqe.wr_id);
 	if (qp->state == FNS_QPS_ERR || qp->state == FNS_QPS_RESET)
 		return;
 	if (op->result < 0) {
@@ -396,7 +388,7 @@ static bool execute(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *vi
 	fns_recv_queue(qp, op);
 	if (kind == FNS_RXOP_DATA) {
 		fns_rxop_hold(op, view);
-		fns_rxop_place(op, h->payload, data_done);
+		fns_recv_place(qp, op, h->payload, data_done);
 		return true;
 	}
 	fns_recv_drain(qp, commit);

@@ -114,6 +114,31 @@ void fns_recv_queue(struct fns_qp *qp, struct fns_rxop *op)
 	fns_list_push_back(&qp->rsp.ops, &op->node);
 }
 
+void fns_recv_fail(struct fns_qp *qp, struct fns_rxop *op, enum fns_wc_status status)
+{
+	struct fns_responder *r = &qp->rsp;
+	struct fns_cqe c = {.wr_id = r->wr_id,
+		.qpn = qp->qpn,
+		.wqe_count = 1,
+		.srq = qp->srq ? qp->srq->handle : 0,
+		.opcode = FNS_WC_RECV};
+	struct fns_list *it = qp->rsp.ops.next;
+
+	while (!op->has_cqe && it != &r->ops) {
+		op = fns_container_of(it, struct fns_rxop, node);
+		it = it->next;
+	}
+	if (op->has_cqe)
+		c = op->cqe;
+	else if (!r->have_rwqe)
+		return;
+	else
+		r->have_rwqe = false;
+	op->has_cqe = false;
+	c.status = (uint8_t)status;
+	fns_cq_push(qp->nic, qp->rcq, &c, true);
+}
+
 static void atomic_done(struct fns_dma_token *t, int result);
 
 /* True when the atomic's result is there. */
@@ -149,18 +174,74 @@ static void atomic_done(struct fns_dma_token *t, int result)
 	op->done(op);
 }
 
+static bool overlap(const struct fns_rxop *a, const struct fns_rxop *b)
+{
+	unsigned i, k;
+
+	for (i = 0; i < a->nref; i++)
+		for (k = 0; k < b->nref; k++)
+			if (a->ref[i].region == b->ref[k].region &&
+				a->ref[i].off < b->ref[k].off + b->ref[k].len &&
+				b->ref[k].off < a->ref[i].off + a->ref[i].len)
+				return true;
+	return false;
+}
+
+void fns_recv_place(struct fns_qp *qp, struct fns_rxop *op, const uint8_t *src,
+	void (*done)(struct fns_rxop *op))
+{
+	struct fns_list *it;
+
+	if (!qp->nic->dma->ops->caps.ordered)
+		fns_list_for_each(it, &qp->rsp.ops)
+		{
+			struct fns_rxop *e = fns_container_of(it, struct fns_rxop, node);
+
+			if (e == op)
+				break;
+			if (overlap(e, op)) {
+				op->src = src;
+				op->done = done;
+				return; /* fns_recv_drain() places it */
+			}
+		}
+	fns_rxop_place(op, src, done);
+}
+
+static bool placing(struct fns_qp *qp)
+{
+	struct fns_list *it;
+
+	fns_list_for_each(it, &qp->rsp.ops)
+	{
+		if (fns_container_of(it, struct fns_rxop, node)->pending)
+			return true;
+	}
+	return false;
+}
+
 void fns_recv_drain(struct fns_qp *qp, void (*commit)(struct fns_qp *qp, struct fns_rxop *op))
 {
 	while (!fns_list_empty(&qp->rsp.ops)) {
 		struct fns_rxop *op =
 			fns_container_of(qp->rsp.ops.next, struct fns_rxop, node);
+		bool alive = qp->state != FNS_QPS_ERR && qp->state != FNS_QPS_RESET;
 
 		/* An atomic reads what all earlier packets wrote: it starts when they are placed. */
-		if (op->kind == FNS_RXOP_ATOMIC && qp->state != FNS_QPS_ERR) {
+		if (op->kind == FNS_RXOP_ATOMIC && alive) {
 			if (!atomic_run(op))
 				return;
+		} else if (op->kind == FNS_RXOP_DATA && !op->submitted && alive) {
+			fns_rxop_place(op, op->src, op->done);
+			continue; /* done inside means: committed as well */
 		} else if (op->pending) {
 			return;
+		}
+		/* Its completion hands the receive back: what comes after it may be on the way into the same buffer. */
+		if (fns_unlikely(op->result < 0 && alive)) {
+			qp->rsp.dying = true;
+			if (placing(qp))
+				return;
 		}
 		fns_list_remove(&op->node);
 		if (op->result < 0 && op->kind == FNS_RXOP_ATOMIC)

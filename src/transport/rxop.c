@@ -41,8 +41,8 @@ void fns_rxop_put(struct fns_rxop *op)
 	fns_assert(op->pending == 0);
 	if (op->view.buf)
 		nic->wire->ops->rx_release(nic->wire, &op->view);
-	op->qp->ops_inflight--;
 	fns_pool_put(&nic->rxops, op);
+	fns_qp_op_done(op->qp);
 }
 
 static void rxop_one_done(struct fns_rxop *op, unsigned i, int result)

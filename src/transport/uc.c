@@ -5,8 +5,17 @@
  */
 #include "transport/unacked.h"
 
+static enum fns_gather uc_peer(struct fns_qp *qp, struct fns_wqe *w, struct fns_peer **p,
+	enum fns_wc_status *status)
+{
+	(void)w;
+	(void)status;
+	*p = qp->peer;
+	return FNS_GATHER_OK;
+}
+
 static enum fns_gather uc_build(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, uint32_t seg,
-	struct fns_frame *f, void **buf, enum fns_wc_status *status)
+	bool ack_req, struct fns_frame *f, void **buf, enum fns_wc_status *status)
 {
 	uint32_t len = fns_seg_len(qp, w, seg);
 	struct fns_hdr h = {0};
@@ -18,7 +27,7 @@ static enum fns_gather uc_build(struct fns_qp *qp, struct fns_wqe *w, uint32_t p
 		qp, w, (uint64_t)pos << 32 | seg, seg * qp->pmtu, len, false, f, buf, status);
 	if (g != FNS_GATHER_OK)
 		return g;
-	fns_seg_header(qp, w, seg, false, &h);
+	fns_seg_header(qp, w, seg, ack_req, &h);
 	h.psn = qp->req.psn;
 	f->pad = h.pad;
 	f->path = qp->path;
@@ -28,7 +37,9 @@ static enum fns_gather uc_build(struct fns_qp *qp, struct fns_wqe *w, uint32_t p
 
 static enum fns_tx_result uc_tx(struct fns_qp *qp)
 {
-	return fns_unacked_tx(qp, uc_build);
+	static const struct fns_unacked_ops ops = {.peer = uc_peer, .build = uc_build};
+
+	return fns_unacked_tx(qp, &ops);
 }
 
 static bool drop(struct fns_qp *qp, enum fns_counter why)
@@ -106,10 +117,16 @@ static bool uc_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
 	int32_t d = psn_diff(h->psn, r->epsn);
 	struct fns_rxop *op;
 
-	if (qp->state < FNS_QPS_RTR || qp->state == FNS_QPS_ERR) {
+	if (qp->state < FNS_QPS_RTR || qp->state == FNS_QPS_ERR || r->dying) {
 		fns_count(qp->nic->stats, FNS_C_drop_qp_state);
 		return false;
 	}
+	if (f & FNS_OPF_CREDIT) {
+		fns_credit_rx(qp, h, v);
+		return false;
+	}
+	if (h->ack_req)
+		fns_credit_owe(qp, qp->dest_qpn, h->psn, v);
 	if (d < 0) { /* late or twice */
 		fns_count(qp->nic->stats, FNS_C_drop_psn);
 		return false;
@@ -137,7 +154,7 @@ static bool uc_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
 	fns_line_add(&qp->line->rx_bytes, h->payload_len);
 	fns_recv_queue(qp, op);
 	fns_rxop_hold(op, v);
-	fns_rxop_place(op, h->payload, fns_unacked_placed);
+	fns_recv_place(qp, op, h->payload, fns_unacked_placed);
 	return true;
 }
 

@@ -14,6 +14,7 @@ static struct fns_path *ud_path(struct fns_qp *qp, struct fns_ah *ah, uint32_t d
 {
 	struct fns_wire *wire = qp->nic->wire;
 	uint8_t prefix = (uint8_t)(dest_qpn >> 16);
+	struct fns_peer *peer;
 	struct fns_path *p;
 
 	if (ah->path && ah->path->prefix == prefix)
@@ -25,21 +26,27 @@ static struct fns_path *ud_path(struct fns_qp *qp, struct fns_ah *ah, uint32_t d
 			return NULL;
 	}
 	*g = FNS_GATHER_ERROR;
-	if (wire->ops->path_get(wire, &ah->av.sgid, &ah->av.dgid, ah->av.ifindex, prefix,
-		    ah->av.traffic_class, ah->av.hop_limit ? ah->av.hop_limit : 64, &p) != 0)
+	peer = fns_peer_get(qp->nic, &ah->av.dgid, prefix);
+	if (!peer)
 		return NULL;
+	if (wire->ops->path_get(wire, &ah->av.sgid, &ah->av.dgid, ah->av.ifindex, prefix,
+		    ah->av.traffic_class, ah->av.hop_limit ? ah->av.hop_limit : 64, &p) != 0) {
+		fns_peer_put(peer);
+		return NULL;
+	}
 	if (ah->path)
 		wire->ops->path_put(wire, ah->path);
+	fns_peer_put(ah->peer);
+	ah->peer = peer;
 	ah->path = p;
 	return p;
 }
 
-static enum fns_gather ud_build(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, uint32_t seg,
-	struct fns_frame *f, void **buf, enum fns_wc_status *status)
+static enum fns_gather ud_peer(struct fns_qp *qp, struct fns_wqe *w, struct fns_peer **p,
+	enum fns_wc_status *status)
 {
 	struct fns_ah *ah = qp->nic->find_ah(qp->nic, w->ah);
 	enum fns_gather g = FNS_GATHER_ERROR;
-	struct fns_hdr h = {0};
 
 	*status = FNS_WC_LOC_QP_OP_ERR;
 	if (!ah || ah->pd != qp->pd || (w->op != FNS_WR_SEND && w->op != FNS_WR_SEND_IMM))
@@ -48,11 +55,19 @@ static enum fns_gather ud_build(struct fns_qp *qp, struct fns_wqe *w, uint32_t p
 		*status = FNS_WC_LOC_LEN_ERR;
 		return FNS_GATHER_ERROR;
 	}
-	f->path = ud_path(qp, ah, w->remote_qpn, &g);
-	if (!f->path)
+	if (!ud_path(qp, ah, w->remote_qpn, &g))
 		return g;
-	if (f != &qp->nic->txq.frame[qp->nic->txq.n]) /* finding the path has flushed */
-		return FNS_GATHER_RETRY;
+	*p = ah->peer;
+	return FNS_GATHER_OK;
+}
+
+static enum fns_gather ud_build(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, uint32_t seg,
+	bool ack_req, struct fns_frame *f, void **buf, enum fns_wc_status *status)
+{
+	struct fns_hdr h = {.ack_req = ack_req};
+	enum fns_gather g;
+
+	f->path = qp->nic->find_ah(qp->nic, w->ah)->path;
 	g = fns_gather_wqe(qp, w, (uint64_t)pos << 32 | seg, 0, w->length, false, f, buf, status);
 	if (g != FNS_GATHER_OK)
 		return g;
@@ -75,7 +90,9 @@ static enum fns_gather ud_build(struct fns_qp *qp, struct fns_wqe *w, uint32_t p
 
 static enum fns_tx_result ud_tx(struct fns_qp *qp)
 {
-	return fns_unacked_tx(qp, ud_build);
+	static const struct fns_unacked_ops ops = {.peer = ud_peer, .build = ud_build};
+
+	return fns_unacked_tx(qp, &ops);
 }
 
 static void make_grh(uint8_t *grh, const struct fns_rx_view *v)
@@ -117,8 +134,14 @@ static bool ud_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
 	struct fns_rxop *op;
 	int n, m;
 
-	if (qp->state < FNS_QPS_RTR || qp->state == FNS_QPS_ERR)
+	if (qp->state < FNS_QPS_RTR || qp->state == FNS_QPS_ERR || r->dying)
 		return drop(qp, FNS_C_drop_qp_state);
+	if (h->info->flags & FNS_OPF_CREDIT) {
+		fns_credit_rx(qp, h, v);
+		return false;
+	}
+	if (h->ack_req)
+		fns_credit_owe(qp, h->src_qp, h->psn, v);
 	if (!(h->info->flags & FNS_OPF_DETH) || h->qkey != qp->attr.qkey)
 		return drop(qp, FNS_C_drop_qkey);
 	if (!fns_recv_take(qp))
@@ -149,7 +172,7 @@ static bool ud_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
 	fns_line_add(&qp->line->rx_bytes, h->payload_len);
 	fns_recv_queue(qp, op);
 	fns_rxop_hold(op, v);
-	fns_rxop_place(op, h->payload, fns_unacked_placed);
+	fns_recv_place(qp, op, h->payload, fns_unacked_placed);
 	return true;
 }
 

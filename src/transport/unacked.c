@@ -8,6 +8,7 @@
 void fns_unacked_reset(struct fns_qp *qp)
 {
 	fns_qp_stop(qp);
+	fns_credit_drop(qp);
 	memset(&qp->req, 0, sizeof(qp->req));
 	memset(&qp->rsp, 0, sizeof(qp->rsp));
 	fns_list_init(&qp->rsp.ops);
@@ -51,17 +52,22 @@ static void fail_at(struct fns_qp *qp, uint32_t pos, enum fns_wc_status status)
 	fail_if_oldest(qp);
 }
 
-enum fns_tx_result fns_unacked_tx(struct fns_qp *qp, fns_unacked_build build)
+enum fns_tx_result fns_unacked_tx(struct fns_qp *qp, const struct fns_unacked_ops *ops)
 {
 	struct fns_requester *r = &qp->req;
 	struct fns_nic *nic = qp->nic;
 
+	if (!fns_credit_tx(qp))
+		return FNS_TX_BLOCKED;
 	while (qp->deficit > 0) {
 		enum fns_wc_status status = FNS_WC_LOC_QP_OP_ERR;
+		struct fns_peer *peer = NULL;
 		struct fns_frame *f;
 		struct fns_wqe *w;
+		enum fns_gather g;
 		void *buf = NULL;
-		bool last;
+		uint32_t cost = 0;
+		bool last, mark;
 
 		if ((qp->state != FNS_QPS_RTS && qp->state != FNS_QPS_SQD) || r->failing ||
 			qp->sq.cur == qp->sq.tail)
@@ -79,6 +85,20 @@ enum fns_tx_result fns_unacked_tx(struct fns_qp *qp, fns_unacked_build build)
 			w->npsn = fns_seg_count(qp, w);
 			r->seg = 0;
 		}
+		g = ops->peer(qp, w, &peer, &status);
+		if (g == FNS_GATHER_ERROR) {
+			fail_at(qp, qp->sq.cur, status);
+			return FNS_TX_IDLE;
+		}
+		if (g != FNS_GATHER_OK)
+			return FNS_TX_BLOCKED;
+		cost = nic->wire->ops->rx_cost(nic->wire,
+			FNS_HDR_MAX + fns_seg_len(qp, w, r->seg) + FNS_ICRC_LEN, w->npsn > 1);
+		if (fns_credit_must_wait(peer, cost)) {
+			fns_peer_wait(qp, peer);
+			return FNS_TX_IDLE;
+		}
+		mark = fns_credit_wants_mark(peer, cost);
 		f = fns_txq_frame(nic, FNS_MAX_SGE);
 		if (!f)
 			return FNS_TX_BLOCKED;
@@ -88,7 +108,7 @@ enum fns_tx_result fns_unacked_tx(struct fns_qp *qp, fns_unacked_build build)
 		f->nsg = 0;
 		f->payload_len = 0;
 		f->pad = 0;
-		switch (build(qp, w, qp->sq.cur, r->seg, f, &buf, &status)) {
+		switch (ops->build(qp, w, qp->sq.cur, r->seg, mark, f, &buf, &status)) {
 		case FNS_GATHER_OK:
 			break;
 		case FNS_GATHER_WAIT:
@@ -104,6 +124,7 @@ enum fns_tx_result fns_unacked_tx(struct fns_qp *qp, fns_unacked_build build)
 		f->psn = r->psn;
 		qp->deficit -= (int32_t)(f->hdr_len + f->payload_len + FNS_ICRC_LEN);
 		fns_line_add(&qp->line->tx_bytes, f->payload_len);
+		fns_credit_sent(qp, peer, r->psn, cost, mark);
 		r->psn = psn_add(r->psn, 1);
 		last = ++r->seg == w->npsn;
 		if (last) {
@@ -143,36 +164,21 @@ void fns_unacked_tx_done(struct fns_qp *qp, const struct fns_frame *f)
 	}
 }
 
-void fns_unacked_recv_error(struct fns_qp *qp, enum fns_wc_status status)
-{
-	struct fns_responder *r = &qp->rsp;
-	struct fns_cqe c = {.wr_id = r->wr_id,
-		.qpn = qp->qpn,
-		.wqe_count = 1,
-		.srq = qp->srq ? qp->srq->handle : 0,
-		.opcode = FNS_WC_RECV,
-		.status = (uint8_t)status};
-
-	if (r->have_rwqe) {
-		r->have_rwqe = false;
-		fns_cq_push(qp->nic, qp->rcq, &c, true);
-	}
-	fns_qp_error(qp, FNS_WC_SUCCESS, 0, -1);
-}
-
 static void commit(struct fns_qp *qp, struct fns_rxop *op)
 {
+	if (qp->state == FNS_QPS_ERR && op->has_cqe)
+		fns_qp_flush_recv(qp, op->cqe.wr_id);
 	if (qp->state == FNS_QPS_ERR || qp->state == FNS_QPS_RESET)
 		return;
+	if (op->kind == FNS_RXOP_FATAL) {
+		fns_cq_push(qp->nic, qp->rcq, &op->cqe, true);
+		op->has_cqe = false;
+		fns_qp_error(qp, FNS_WC_SUCCESS, 0, -1);
+		return;
+	}
 	if (op->result < 0 && op->uses_recv) {
-		if (op->has_cqe) {
-			op->cqe.status = FNS_WC_LOC_PROT_ERR;
-			fns_cq_push(qp->nic, qp->rcq, &op->cqe, true);
-			op->has_cqe = false;
-			fns_qp_error(qp, FNS_WC_SUCCESS, 0, -1);
-		} else {
-			fns_unacked_recv_error(qp, FNS_WC_LOC_PROT_ERR);
-		}
+		fns_recv_fail(qp, op, FNS_WC_LOC_PROT_ERR);
+		fns_qp_error(qp, FNS_WC_SUCCESS, 0, -1);
 		return;
 	}
 	if (op->result < 0)
@@ -182,6 +188,32 @@ static void commit(struct fns_qp *qp, struct fns_rxop *op)
 		if (!fns_cq_push(qp->nic, qp->rcq, &op->cqe, op->solicited))
 			fns_qp_error(qp, FNS_WC_SUCCESS, 0, FNS_EVENT_QP_FATAL);
 	}
+}
+
+/* Behind all packets accepted before, whose completions come first. */
+void fns_unacked_recv_error(struct fns_qp *qp, enum fns_wc_status status)
+{
+	struct fns_responder *r = &qp->rsp;
+	struct fns_rxop *op;
+
+	if (!r->have_rwqe) {
+		fns_qp_error(qp, FNS_WC_SUCCESS, 0, -1);
+		return;
+	}
+	op = fns_rxop_get(qp, FNS_RXOP_FATAL);
+	if (!op)
+		return; /* dropped: the receive serves the next message */
+	op->cqe = (struct fns_cqe){.wr_id = r->wr_id,
+		.qpn = qp->qpn,
+		.wqe_count = 1,
+		.srq = qp->srq ? qp->srq->handle : 0,
+		.opcode = FNS_WC_RECV,
+		.status = (uint8_t)status};
+	op->has_cqe = true;
+	r->have_rwqe = false;
+	r->dying = true;
+	fns_recv_queue(qp, op);
+	fns_recv_drain(qp, commit);
 }
 
 void fns_unacked_placed(struct fns_rxop *op)

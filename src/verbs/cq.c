@@ -14,22 +14,36 @@
  * engine has finished with. */
 #define CQE_DEAD 0xff
 
+/* What an application's allocator is told. */
+#define RESOURCE_CQ_RING 1u
+#define RING_ALIGN       4096u
+
 static size_t ring_bytes(uint32_t log2)
 {
 	return sizeof(struct fns_cq_shared) + sizeof(struct fns_cqe) * ((size_t)1 << log2);
 }
 
-static struct fns_cq_shared *ring_map(uint32_t log2)
+/* Zeroed. *apps: it came from the application's allocator. NULL without memory. */
+static struct fns_cq_shared *ring_map(struct fns_vpd *domain, uint32_t log2, bool *apps)
 {
-	void *p = mmap(NULL, ring_bytes(log2), PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = IBV_ALLOCATOR_USE_DEFAULT;
 
+	if (domain && domain->alloc)
+		p = domain->alloc(&domain->ibv, domain->pd_context, ring_bytes(log2), RING_ALIGN,
+			RESOURCE_CQ_RING);
+	*apps = p != IBV_ALLOCATOR_USE_DEFAULT;
+	if (*apps)
+		return p ? memset(p, 0, ring_bytes(log2)) : NULL;
+	p = mmap(NULL, ring_bytes(log2), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
 }
 
-static void ring_unmap(struct fns_cq_shared *sh, uint32_t log2)
+static void ring_unmap(struct fns_vpd *domain, struct fns_cq_shared *sh, uint32_t log2, bool apps)
 {
-	if (sh)
+	if (apps)
+		domain->free(&domain->ibv, domain->pd_context, sh, RESOURCE_CQ_RING);
+	else
 		munmap(sh, ring_bytes(log2));
 }
 
@@ -62,26 +76,8 @@ static inline struct fns_cqe *entry_at(struct fns_cq_shared *sh, uint32_t head, 
 	return (atomic_load_explicit(&e->phase, memory_order_acquire) & 1) == want ? e : NULL;
 }
 
-/* The ring before the last resize: the engine writes no more there. */
-static struct fns_cqe *peek_old(struct fns_vcq *cq)
-{
-	struct fns_cqe *e = entry_at(cq->old_sh, cq->old_head, cq->old_log2);
-
-	if (!e) {
-		ring_unmap(cq->old_sh, cq->old_log2);
-		cq->old_sh = NULL;
-	}
-	return e;
-}
-
 struct fns_cqe *fns_vcq_peek(struct fns_vcq *cq)
 {
-	if (fns_unlikely(cq->old_sh != NULL)) {
-		struct fns_cqe *e = peek_old(cq);
-
-		if (e)
-			return e;
-	}
 	return entry_at(cq->sh, cq->head, cq->log2);
 }
 
@@ -108,10 +104,7 @@ static inline bool retire(const struct fns_cqe *e)
 
 bool fns_vcq_advance(struct fns_vcq *cq, struct fns_cqe *e)
 {
-	if (fns_unlikely(cq->old_sh != NULL))
-		cq->old_head++;
-	else
-		cq->head++;
+	cq->head++;
 	return retire(e);
 }
 
@@ -187,15 +180,6 @@ void fns_vcq_purge(struct fns_vcq *cq, uint32_t qpn)
 	struct fns_cqe *e;
 
 	pthread_mutex_lock(&cq->lock);
-	for (uint32_t i = 0; cq->old_sh && i <= 1u << cq->old_log2; i++) {
-		e = entry_at(cq->old_sh, cq->old_head + i, cq->old_log2);
-		if (!e)
-			break;
-		if (e->qpn == qpn && e->is_send != CQE_DEAD) {
-			retire(e);
-			e->is_send = CQE_DEAD;
-		}
-	}
 	for (uint32_t i = 0; i <= cq->mask; i++) {
 		e = entry_at(cq->sh, cq->head + i, cq->log2);
 		if (!e)
@@ -226,7 +210,8 @@ int fns_verbs_req_notify_cq(struct ibv_cq *ibcq, int solicited_only)
 }
 
 /* Creation, for both kinds. NULL and errno. */
-static struct fns_vcq *cq_create(struct ibv_context *context, const struct ibv_cq_init_attr_ex *a)
+static struct fns_vcq *cq_create(
+	struct ibv_context *context, const struct ibv_cq_init_attr_ex *a, struct fns_vpd *domain)
 {
 	struct fns_vcontext *ctx = fns_ctx(context);
 	struct fns_ctl msg = {.op = FNS_CTL_CQ_CREATE};
@@ -245,7 +230,7 @@ static struct fns_vcq *cq_create(struct ibv_context *context, const struct ibv_c
 		return fns_verbs_null(-ENOMEM);
 	memset(cq, 0, sizeof(*cq));
 	log2 = ring_log2(a->cqe);
-	set_ring(cq, ring_map(log2), a->cqe, log2);
+	set_ring(cq, ring_map(domain, log2, &cq->ring_is_apps), a->cqe, log2);
 	if (!cq->sh) {
 		err = -ENOMEM;
 		goto free_cq;
@@ -274,7 +259,7 @@ static struct fns_vcq *cq_create(struct ibv_context *context, const struct ibv_c
 	return cq;
 
 unmap:
-	ring_unmap(cq->sh, log2);
+	ring_unmap(domain, cq->sh, log2, cq->ring_is_apps);
 free_cq:
 	free(cq);
 	return fns_verbs_null(err);
@@ -289,7 +274,7 @@ FNS_EXPORT struct ibv_cq *ibv_create_cq(struct ibv_context *context, int cqe, vo
 		.channel = channel,
 		.comp_vector = comp_vector < 0 ? UINT32_MAX : (uint32_t)comp_vector,
 	};
-	struct fns_vcq *cq = cq_create(context, &a);
+	struct fns_vcq *cq = cq_create(context, &a, NULL);
 
 	return cq ? &cq->ibv : NULL;
 }
@@ -314,7 +299,7 @@ struct ibv_cq_ex *fns_verbs_create_cq_ex(
 			return fns_verbs_null(-EINVAL);
 		domain = fns_vpd(attr->parent_domain);
 	}
-	cq = cq_create(context, attr);
+	cq = cq_create(context, attr, domain);
 	if (!cq)
 		return NULL;
 	cq->single_threaded = flags & IBV_CREATE_CQ_ATTR_SINGLE_THREADED;
@@ -336,9 +321,6 @@ static uint32_t unread(struct fns_vcq *cq)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; cq->old_sh && i < 1u << cq->old_log2; i++, n++)
-		if (!entry_at(cq->old_sh, cq->old_head + i, cq->old_log2))
-			break;
 	for (uint32_t i = 0; i <= cq->mask; i++, n++)
 		if (!entry_at(cq->sh, cq->head + i, cq->log2))
 			break;
@@ -346,9 +328,9 @@ static uint32_t unread(struct fns_vcq *cq)
 }
 
 /*
- * The engine goes over to the new ring at once and begins it at its start; what it had written to
- * the old ring is read from there first. The CQ's lock is held over the control message, so that no
- * notification is requested in the ring that is just left; the engine's upcalls do not take it.
+ * The engine copies what was not consumed into the new ring and goes on there. The CQ's lock is
+ * held over the control message, so that nothing is read and no notification requested in the ring
+ * that is being left; the engine's upcalls do not take it.
  */
 FNS_EXPORT int ibv_resize_cq(struct ibv_cq *ibcq, int cqe)
 {
@@ -356,6 +338,7 @@ FNS_EXPORT int ibv_resize_cq(struct ibv_cq *ibcq, int cqe)
 	struct fns_ctl msg = {.op = FNS_CTL_CQ_RESIZE, .handle = ibcq->handle};
 	struct fns_cq_shared *sh;
 	uint32_t log2;
+	bool apps;
 	int err = 0;
 
 	if (!fns_placement_alive())
@@ -363,7 +346,7 @@ FNS_EXPORT int ibv_resize_cq(struct ibv_cq *ibcq, int cqe)
 	if (cqe <= 0 || cqe > FNS_MAX_CQE)
 		return fns_verbs_err(-EINVAL);
 	log2 = ring_log2((uint32_t)cqe);
-	sh = ring_map(log2);
+	sh = ring_map(cq->parent_domain, log2, &apps);
 	if (!sh)
 		return fns_verbs_err(-ENOMEM);
 	msg.cookie = (uintptr_t)cq;
@@ -375,21 +358,21 @@ FNS_EXPORT int ibv_resize_cq(struct ibv_cq *ibcq, int cqe)
 	fns_vcq_credit(cq, true);
 	if (unread(cq) > (uint32_t)cqe)
 		err = -EINVAL;
-	else if (cq->old_sh)
-		err = -EBUSY; /* the ring before the last resize still holds unread entries */
 	else
-		atomic_store(&sh->arm, atomic_load(&cq->sh->arm));
-	if (!err)
 		err = fns_verbs_control(fns_ctx(ibcq->context), &msg);
 	if (!err) {
-		cq->old_sh = cq->sh;
-		cq->old_head = cq->head;
-		cq->old_log2 = cq->log2;
+		struct fns_cq_shared *old = cq->sh;
+		uint32_t old_log2 = cq->log2;
+		bool old_apps = cq->ring_is_apps;
+
 		set_ring(cq, sh, (uint32_t)cqe, log2);
+		cq->ring_is_apps = apps;
+		sh = old;
+		log2 = old_log2;
+		apps = old_apps;
 	}
 	pthread_mutex_unlock(&cq->lock);
-	if (err)
-		ring_unmap(sh, log2);
+	ring_unmap(cq->parent_domain, sh, log2, apps); /* the old one, or the new one in vain */
 	return fns_verbs_err(err);
 }
 
@@ -415,10 +398,9 @@ FNS_EXPORT int ibv_destroy_cq(struct ibv_cq *ibcq)
 	pthread_mutex_unlock(&ibcq->mutex);
 	if (cq->channel)
 		atomic_fetch_sub(&cq->channel->refs, 1);
+	ring_unmap(cq->parent_domain, cq->sh, cq->log2, cq->ring_is_apps);
 	if (cq->parent_domain)
 		atomic_fetch_sub(&cq->parent_domain->refs, 1);
-	ring_unmap(cq->old_sh, cq->old_log2);
-	ring_unmap(cq->sh, cq->log2);
 	pthread_cond_destroy(&ibcq->cond);
 	pthread_mutex_destroy(&ibcq->mutex);
 	pthread_mutex_destroy(&cq->lock);

@@ -83,16 +83,19 @@ int fns_verbs_dealloc_td(struct ibv_td *ibtd)
 struct ibv_pd *fns_verbs_alloc_parent_domain(
 	struct ibv_context *context, struct ibv_parent_domain_init_attr *attr)
 {
+	const uint32_t known =
+		IBV_PARENT_DOMAIN_INIT_ATTR_ALLOCATORS | IBV_PARENT_DOMAIN_INIT_ATTR_PD_CONTEXT;
 	struct fns_vpd *pd, *of;
 
 	if (!attr->pd || attr->pd->context != context || fns_vpd(attr->pd)->parent)
 		return fns_verbs_null(-EINVAL);
 	if (attr->td && attr->td->context != context)
 		return fns_verbs_null(-EINVAL);
-	/* Queues live in memory shared with the engine: an application's allocator cannot provide
-	 * it. */
-	if (attr->comp_mask & ~(uint32_t)IBV_PARENT_DOMAIN_INIT_ATTR_PD_CONTEXT)
+	if (attr->comp_mask & ~known)
 		return fns_verbs_null(-EOPNOTSUPP);
+	if (attr->comp_mask & IBV_PARENT_DOMAIN_INIT_ATTR_ALLOCATORS &&
+		(!attr->alloc || !attr->free))
+		return fns_verbs_null(-EINVAL);
 	if (!fns_placement_alive())
 		return fns_verbs_null(-EIO);
 	of = fns_vpd(attr->pd);
@@ -102,6 +105,12 @@ struct ibv_pd *fns_verbs_alloc_parent_domain(
 	pd->ibv.context = context;
 	pd->ibv.handle = of->ibv.handle;
 	pd->parent = of;
+	if (attr->comp_mask & IBV_PARENT_DOMAIN_INIT_ATTR_ALLOCATORS) {
+		pd->alloc = attr->alloc;
+		pd->free = attr->free;
+	}
+	if (attr->comp_mask & IBV_PARENT_DOMAIN_INIT_ATTR_PD_CONTEXT)
+		pd->pd_context = attr->pd_context;
 	atomic_fetch_add(&of->refs, 1);
 	if (attr->td) {
 		pd->td = fns_container_of(attr->td, struct fns_vtd, ibv);

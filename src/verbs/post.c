@@ -31,8 +31,8 @@ static const struct {
 	[IBV_WR_RDMA_READ] = {FNS_WR_READ, WR_RDMA, FNS_TB_RC, false},
 	[IBV_WR_ATOMIC_CMP_AND_SWP] = {FNS_WR_CMP_SWAP, WR_ATOMIC, FNS_TB_RC, false},
 	[IBV_WR_ATOMIC_FETCH_AND_ADD] = {FNS_WR_FETCH_ADD, WR_ATOMIC, FNS_TB_RC, false},
-	[IBV_WR_LOCAL_INV] = {FNS_WR_LOCAL_INV, WR_INV, FNS_TB_RC | FNS_TB_UC, false},
-	[IBV_WR_BIND_MW] = {FNS_WR_BIND_MW, WR_BIND, FNS_TB_RC | FNS_TB_UC, false},
+	[IBV_WR_LOCAL_INV] = {FNS_WR_LOCAL_INV, WR_INV, FNS_TB_RC, false},
+	[IBV_WR_BIND_MW] = {FNS_WR_BIND_MW, WR_BIND, FNS_TB_RC, false},
 	[IBV_WR_SEND_WITH_INV] = {FNS_WR_SEND_INV, WR_SEND, FNS_TB_RC, true},
 };
 
@@ -85,6 +85,28 @@ static inline void put_inline(struct fns_sqd *d, uint32_t at, const void *src, u
 		p += n;
 		len -= n;
 	}
+}
+
+/*
+ * Room in the ring for a request that *head counts. It is counted first: while the ring is waited
+ * for, others may post to the same queue. A reset meanwhile has forgotten the count, and the
+ * request is late. qp: NULL for a shared receive queue. 0 or errno.
+ */
+static inline int claim(uint32_t *head, uint32_t nslots, const struct fns_vqp *qp)
+{
+	uint32_t resets = qp ? qp->resets : 0;
+	enum fns_vring_room room;
+
+	++*head;
+	room = fns_vring_reserve(nslots);
+	if (fns_likely(room == FNS_VRING_ROOM))
+		return 0;
+	if (qp && qp->resets != resets)
+		return EINVAL;
+	if (room == FNS_VRING_WAITED)
+		return 0;
+	--*head;
+	return ENOMEM;
 }
 
 int fns_verbs_post_check_bind(const struct fns_vqp *qp, const struct ibv_mw *mw,
@@ -184,9 +206,11 @@ static inline int send_one(
 		nslots = fns_sqd_slots_sge((uint32_t)wr->num_sge);
 	}
 	if (fns_unlikely(qp->sq_head - atomic_load_explicit(&qp->sq_tail, memory_order_acquire) >=
-			 qp->max_send_wr) ||
-		fns_unlikely(!fns_vring_reserve(nslots)))
+			 qp->max_send_wr))
 		return ENOMEM;
+	err = claim(&qp->sq_head, nslots, qp);
+	if (fns_unlikely(err))
+		return err;
 
 	d = fns_vring_slot(0);
 	d->qpn = qp->qpn;
@@ -230,7 +254,6 @@ static inline int send_one(
 		}
 	}
 	fns_vring_publish(FNS_SQD_CTL(0, nslots, wr_table[wr->opcode].op, flags), nslots);
-	qp->sq_head++;
 	return 0;
 }
 
@@ -278,25 +301,27 @@ int fns_verbs_post_bind_type1(struct ibv_qp *qp, struct ibv_send_wr *wr, struct 
 
 /* A receive, to a queue pair or a shared queue. Under the ring's lock; the caller has checked
  * counts. */
-static inline int recv_one(
-	uint32_t op, uint32_t qpn, uint8_t gen, uint32_t max_sge, const struct ibv_recv_wr *wr)
+static inline int recv_one(uint32_t *head, const struct fns_vqp *qp, uint32_t op, uint32_t qpn,
+	uint32_t max_sge, const struct ibv_recv_wr *wr)
 {
 	struct fns_sqd *d;
 	uint32_t nslots;
+	int err;
 
 	if (fns_unlikely(wr->num_sge < 0 || wr->num_sge > (int)max_sge ||
 			 sge_total(wr->sg_list, (uint32_t)wr->num_sge) > FNS_MAX_MSG))
 		return EINVAL;
 	nslots = fns_sqd_slots_sge((uint32_t)wr->num_sge);
-	if (fns_unlikely(!fns_vring_reserve(nslots)))
-		return ENOMEM;
+	err = claim(head, nslots, qp);
+	if (fns_unlikely(err))
+		return err;
 	d = fns_vring_slot(0);
 	d->qpn = qpn;
 	d->wr_id = wr->wr_id;
 	d->remote_addr = 0;
 	d->rkey = 0;
 	d->imm = 0;
-	d->gen = gen;
+	d->gen = qp ? qp->gen : 0;
 	d->reserved = 0;
 	put_sges(d, wr->sg_list, (uint32_t)wr->num_sge);
 	fns_vring_publish(FNS_SQD_CTL(0, nslots, op, 0), nslots);
@@ -324,12 +349,12 @@ int fns_verbs_post_recv(struct ibv_qp *ibqp, struct ibv_recv_wr *wr, struct ibv_
 			 qp->max_recv_wr)
 			err = ENOMEM;
 		else
-			err = recv_one(FNS_WR_RECV, qp->qpn, qp->gen, qp->max_recv_sge, wr);
+			err = recv_one(
+				&qp->rq_head, qp, FNS_WR_RECV, qp->qpn, qp->max_recv_sge, wr);
 		if (fns_unlikely(err)) {
 			*bad = wr;
 			break;
 		}
-		qp->rq_head++;
 	}
 	pthread_mutex_unlock(&fns_vring.lock);
 	if (wr != first)
@@ -355,12 +380,12 @@ int fns_verbs_post_srq_recv(struct ibv_srq *ibsrq, struct ibv_recv_wr *wr, struc
 			 srq->max_wr)
 			err = ENOMEM;
 		else
-			err = recv_one(FNS_WR_SRQ_RECV, ibsrq->handle, 0, srq->max_sge, wr);
+			err = recv_one(
+				&srq->head, NULL, FNS_WR_SRQ_RECV, ibsrq->handle, srq->max_sge, wr);
 		if (fns_unlikely(err)) {
 			*bad = wr;
 			break;
 		}
-		srq->head++;
 	}
 	pthread_mutex_unlock(&fns_vring.lock);
 	if (wr != first)

@@ -26,13 +26,13 @@ static unsigned type_bit(enum ibv_qp_type type)
 static uint64_t send_ops(enum ibv_qp_type type)
 {
 	const uint64_t ud = IBV_QP_EX_WITH_SEND | IBV_QP_EX_WITH_SEND_WITH_IMM;
-	const uint64_t uc = ud | IBV_QP_EX_WITH_RDMA_WRITE | IBV_QP_EX_WITH_RDMA_WRITE_WITH_IMM |
-			    IBV_QP_EX_WITH_BIND_MW | IBV_QP_EX_WITH_LOCAL_INV;
+	const uint64_t uc = ud | IBV_QP_EX_WITH_RDMA_WRITE | IBV_QP_EX_WITH_RDMA_WRITE_WITH_IMM;
 
 	switch (type) {
 	case IBV_QPT_RC:
 		return uc | IBV_QP_EX_WITH_RDMA_READ | IBV_QP_EX_WITH_ATOMIC_CMP_AND_SWP |
-		       IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD | IBV_QP_EX_WITH_SEND_WITH_INV;
+		       IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD | IBV_QP_EX_WITH_SEND_WITH_INV |
+		       IBV_QP_EX_WITH_BIND_MW | IBV_QP_EX_WITH_LOCAL_INV;
 	case IBV_QPT_UC:
 		return uc;
 	default:
@@ -261,6 +261,7 @@ static void after_reset(struct fns_vqp *qp)
 		fns_vcq_purge(fns_vcq(qp->ibv.recv_cq), qp->qpn);
 	pthread_mutex_lock(&fns_vring.lock);
 	qp->sq_head = qp->rq_head = 0;
+	qp->resets++;
 	atomic_store(&qp->sq_tail, 0);
 	atomic_store(&qp->rq_tail, 0);
 	pthread_mutex_unlock(&fns_vring.lock);

@@ -360,6 +360,52 @@ static int check_finished(const struct fns_vqp *qp)
 	return 0;
 }
 
+/* Under the ring's lock. Waits for room; once part of a batch is in the ring it waits long. 0 or
+ * errno. */
+static int room_for(const struct fns_vqp *qp, uint32_t nslots, bool posted)
+{
+	uint32_t resets = qp->resets;
+	bool room = fns_vring_reserve(nslots) != FNS_VRING_FULL;
+
+	for (unsigned i = 0; !room && posted && i < STUCK_WAITS; i++)
+		room = fns_vring_wait(nslots);
+	if (qp->resets != resets)
+		return EINVAL;
+	return room ? 0 : posted ? EIO : ENOMEM;
+}
+
+/* Under the ring's lock. The whole batch is counted first, since others may post to the queue while
+ * the ring is waited for. */
+static int post_batch(struct fns_vqp *qp, bool *posted)
+{
+	struct fns_vqp_ex *x = &qp->xq;
+	uint32_t tail = atomic_load_explicit(&qp->sq_tail, memory_order_acquire);
+	uint32_t left = x->count, resets = qp->resets;
+	int err = 0;
+
+	if (atomic_load(&qp->state) < IBV_QPS_RTS)
+		return EINVAL;
+	if (qp->sq_head - tail + left > qp->max_send_wr)
+		return ENOMEM;
+	qp->sq_head += left;
+	for (uint32_t at = 0; at < x->used;) {
+		const struct fns_sqd *d = x->slots + at;
+		uint32_t ctl = atomic_load_explicit(&d->ctl, memory_order_relaxed);
+		uint32_t nslots = FNS_SQD_NSLOTS(ctl);
+
+		err = room_for(qp, nslots, *posted);
+		if (err)
+			break;
+		copy_in(d, ctl, nslots);
+		*posted = true;
+		left--;
+		at += nslots;
+	}
+	if (qp->resets == resets)
+		qp->sq_head -= left;
+	return err;
+}
+
 static int wr_complete(struct ibv_qp_ex *ex)
 {
 	struct fns_vqp *qp = of(ex);
@@ -371,33 +417,11 @@ static int wr_complete(struct ibv_qp_ex *ex)
 		return EIO;
 	x->used += x->cur ? x->cur_slots : 0;
 	err = x->err ? x->err : check_finished(qp);
-	pthread_mutex_lock(&fns_vring.lock);
-	/* Others may have posted by ibv_post_send, or a reset may have come, since each request was
-	 * counted. */
-	if (!err && atomic_load(&qp->state) < IBV_QPS_RTS)
-		err = EINVAL;
-	if (!err &&
-		qp->sq_head - atomic_load_explicit(&qp->sq_tail, memory_order_acquire) + x->count >
-			qp->max_send_wr)
-		err = ENOMEM;
-	for (uint32_t at = 0; !err && at < x->used;) {
-		const struct fns_sqd *d = x->slots + at;
-		uint32_t ctl = atomic_load_explicit(&d->ctl, memory_order_relaxed);
-		uint32_t nslots = FNS_SQD_NSLOTS(ctl);
-		bool room = fns_vring_reserve(nslots);
-
-		for (unsigned i = 0; !room && posted && i < STUCK_WAITS; i++)
-			room = fns_vring_wait(nslots);
-		if (!room) {
-			err = posted ? EIO : ENOMEM;
-			break;
-		}
-		copy_in(d, ctl, nslots);
-		qp->sq_head++;
-		posted = true;
-		at += nslots;
+	if (!err) {
+		pthread_mutex_lock(&fns_vring.lock);
+		err = post_batch(qp, &posted);
+		pthread_mutex_unlock(&fns_vring.lock);
 	}
-	pthread_mutex_unlock(&fns_vring.lock);
 	pthread_mutex_unlock(&x->lock);
 	if (posted)
 		qp->ops->submitted();

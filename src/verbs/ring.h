@@ -31,15 +31,26 @@ int fns_vring_attach(const struct fns_placement_ops *ops);
  */
 bool fns_vring_wait(uint32_t n);
 
-/* Is there room for n slots? Under the lock. */
-static inline bool fns_vring_reserve(uint32_t n)
+enum fns_vring_room {
+	FNS_VRING_FULL,
+	FNS_VRING_ROOM,
+	FNS_VRING_WAITED
+};
+
+/*
+ * Is there room for n slots? WAITED: there is, but the lock was given up meanwhile, and what the
+ * caller checked before may no longer hold. Under the lock.
+ */
+static inline enum fns_vring_room fns_vring_reserve(uint32_t n)
 {
 	struct fns_vring *r = &fns_vring;
 
 	if (fns_likely(r->head - r->credit + n <= r->nslots))
-		return true;
+		return FNS_VRING_ROOM;
 	r->credit = atomic_load_explicit(&r->sh->credit, memory_order_acquire);
-	return r->head - r->credit + n <= r->nslots || fns_vring_wait(n);
+	if (r->head - r->credit + n <= r->nslots)
+		return FNS_VRING_ROOM;
+	return fns_vring_wait(n) ? FNS_VRING_WAITED : FNS_VRING_FULL;
 }
 
 /* Slot i of the descriptor that begins at the head. */

@@ -98,6 +98,11 @@ struct fns_vpd {
 	_Atomic int refs;
 	struct fns_vpd *parent; /* of a parent domain: the domain it stands for */
 	struct fns_vtd *td;
+	/* A parent domain's: where completion rings come from and go to; NULL: from the system. */
+	void *(*alloc)(struct ibv_pd *pd, void *pd_context, size_t size, size_t alignment,
+		uint64_t resource_type);
+	void (*free)(struct ibv_pd *pd, void *pd_context, void *ptr, uint64_t resource_type);
+	void *pd_context;
 };
 
 struct fns_vmr {
@@ -117,12 +122,8 @@ struct fns_vcq {
 	uint32_t credited;     /* head as last told to the engine */
 	uint32_t credit_every; /* at most so many entries are kept back */
 	bool single_threaded, is_ex;
+	bool ring_is_apps;  /* it came from the parent domain's allocator */
 	struct fns_cqe cur; /* the entry that the extended readers look at */
-
-	/* After a resize: what the old ring still holds comes before the new ring. NULL when
-	 * drained. */
-	struct fns_cq_shared *old_sh;
-	uint32_t old_head, old_log2;
 
 	struct fns_vcomp_channel *channel;
 	struct fns_vevent_source comp, async;
@@ -161,6 +162,7 @@ struct fns_vqp {
 	 * those retired (CQ's lock). */
 	_Alignas(FNS_CACHELINE) uint32_t sq_head;
 	uint32_t rq_head;
+	uint32_t resets; /* times that the counts were zeroed; under the ring's lock */
 	uint32_t qpn, max_send_wr, max_recv_wr;
 	uint16_t max_send_sge, max_recv_sge, max_inline;
 	uint8_t gen, type_bit;

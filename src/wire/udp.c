@@ -16,7 +16,7 @@
 
 /*
  * What packets cost in sk_rmem_alloc (SO_MEMINFO) of a receiver that does not read, bytes a packet,
- *Linux 6.18, the same on loopback and on a veth pair:
+ * Linux 6.18, the same on loopback and on a veth pair:
  *
  *	len	alone	train of 2	4	15	64	train, receiver without GRO
  *	64	832	480		272	120	77	896
@@ -30,10 +30,10 @@
  *	8972	16640	9388		9180	-	-	9804
  *
  * Alone: 256 of sk_buff and a power of two of data, which holds 380 bytes (20 more for IPv6) beside
- *the packet. A train: its bytes and 832 for the whole of it; cut up by a receiver without GRO: 832
- *for each segment. Nothing of this is promised by the kernel, so slack of 16 to 48 is added. A
- *driver's receive pages may cost more: congestion control and retransmission deal with what does
- *not fit.
+ * the packet. A train: its bytes and 832 for the whole of it; cut up by a receiver without GRO: 832
+ * for each segment. Nothing of this is promised by the kernel, so slack of 16 to 48 is added. A
+ * driver's receive pages may cost more: congestion control and retransmission deal with what does
+ * not fit.
  */
 #define SKB_OVERHEAD   256u
 #define DATA_OVERHEAD  416u

@@ -31,9 +31,10 @@
 #define UDP_MIN_PACKET (FNS_BTH_LEN + FNS_ICRC_LEN)
 #define UDP_MAX_PACKET 65504u /* IPv4 allows 65,507; RoCE lengths are multiples of 4 */
 #define UDP_MAX_TRAIN  65400u /* bytes of one GSO send: below what IPv4 and IPv6 allow */
-#define UDP_MAX_SEGS   64u /* UDP_MAX_SEGMENTS of kernels before 6.9; also what GRO merges at most \
-			    */
-#define UDP_IDS 128u       /* identifications that FlexiNS peers use: the index in the train */
+#define UDP_MAX_SEGS                                                                               \
+	64u          /* UDP_MAX_SEGMENTS of kernels before 6.9; also what GRO merges at most       \
+		      */
+#define UDP_IDS 128u /* identifications that FlexiNS peers use: the index in the train */
 /*
  * Up to this much payload of a frame is copied beside its header: an iovec entry costs the kernel
  * more than the copy costs us, and a small message becomes one piece with its neighbours.

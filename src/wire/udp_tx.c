@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Datapath 5/9: frames from the engine become UDP datagrams. Consecutive frames of one path and
- *equal length become one GSO train. First the burst is laid out (iovecs and ICRCs; this reads
- *payload, under one guard), then sent. Called by the engine.
+ * equal length become one GSO train. First the burst is laid out (iovecs and ICRCs; this reads
+ * payload, under one guard), then sent. Called by the engine.
  *
  *	stream in the arena:  hdr0 | pad0 icrc0 hdr1 | pad1 icrc1 hdr2 small-payload2 icrc2 hdr3 |
- *... payload in place:          ^ payload0        ^ payload1                                  ^
- *payload3
+ * ... payload in place:          ^ payload0        ^ payload1                                  ^
+ * payload3
  *
  * so that between two pieces of payload there is one iovec entry.
  */
@@ -343,6 +343,20 @@ static bool train_failed(struct udp_wire *w, struct fns_frame *frames, const str
 	return all;
 }
 
+/* One message: 1, or -1 with errno. A small packet alone is one piece, for which there is a cheaper
+ * call. */
+static int msg_send(int fd, const struct msghdr *m)
+{
+	ssize_t r;
+
+	if (m->msg_iovlen == 1 && m->msg_controllen == 0)
+		r = sendto(fd, m->msg_iov->iov_base, m->msg_iov->iov_len, MSG_DONTWAIT, m->msg_name,
+			m->msg_namelen);
+	else
+		r = sendmsg(fd, m, MSG_DONTWAIT);
+	return r < 0 ? -1 : 1;
+}
+
 /* True when all trains are dealt with, else *next is the first frame that is not. */
 static bool trains_send(struct udp_wire *w, struct fns_frame *frames, uint32_t *next)
 {
@@ -365,7 +379,7 @@ static bool trains_send(struct udp_wire *w, struct fns_frame *frames, uint32_t *
 		while (k + run < l->ntrains && l->train[k + run].path->ts == ts)
 			run++;
 		if (run == 1)
-			sent = sendmsg(ts->fd, &w->tx_mm[k].msg_hdr, MSG_DONTWAIT) < 0 ? -1 : 1;
+			sent = msg_send(ts->fd, &w->tx_mm[k].msg_hdr);
 		else
 			sent = sendmmsg(ts->fd, w->tx_mm + k, run, MSG_DONTWAIT);
 		if (sent <= 0) {

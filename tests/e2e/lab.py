@@ -42,6 +42,7 @@ class Program:
 
     def __init__(self, lab, host, cmd, prefix, env, label):
         self.lab, self.host, self.label = lab, host, label
+        self.quiet = False  # plumbing of a test, of no interest once it has worked
         self.out = tempfile.TemporaryFile(mode="w+", errors="replace")
         self.p = subprocess.Popen(["ip", "netns", "exec", host.name, *prefix, *cmd], stdin=subprocess.DEVNULL, stdout=self.out,
                                   stderr=subprocess.STDOUT, env=env, cwd="/", start_new_session=True)
@@ -117,6 +118,9 @@ class Lab:
             if ipv6:
                 self.sh(f"ip -n {h.name} addr add {h.addr6}/64 dev eth1 nodad")
             self.sh(f"ip -n {h.name} link set eth1 up")
+        # The kernel reports the carrier a moment later; until then the port is down.
+        for h in (a, b):
+            self.wait_for(lambda h=h: '"operstate":"UP"' in self.sh(f"ip -n {h.name} -j link show eth1"), 10, "the link does not come up")
         return a, b
 
     def hosts_of(self, topology):
@@ -160,6 +164,7 @@ class Lab:
         p = self.start(host, [self.setup.flexins, *shlex.split(args)], **kw)
         rc = p.wait(seconds)
         self.expect(status is None or rc == status, f"flexins {args}: exit status {rc} instead of {status}")
+        p.quiet = True
         return p.text()
 
     def status(self, host):
@@ -241,18 +246,21 @@ class Lab:
                     left[int(pid)] = cmd or "?"
         return left
 
-    def expect_nothing_left(self, seconds=10):
-        """The keeper leaves after its last client, and nobody else stays behind."""
+    def expect_nothing_left(self, seconds=20):
+        """The keeper leaves soon after its last client, and nobody else stays behind."""
         end = time.monotonic() + seconds
-        while self.left_over():
+        while True:
+            left = self.left_over()
+            if not left:
+                return
             if time.monotonic() > end:
-                raise Failed(f"still running {seconds} s after the end: {self.left_over()}")
-            time.sleep(0.05)
+                raise Failed(f"still running {seconds} s after the end: {left}")
+            time.sleep(0.4)
 
     def transcript(self):
         """What everybody said, for the report of a failure."""
         parts = []
-        for p in self.programs:
+        for p in (p for p in self.programs if not p.quiet):
             state = "still running" if p.running() else f"exit status {p.p.returncode}"
             lines = p.text().rstrip().splitlines()
             if len(lines) > 30:

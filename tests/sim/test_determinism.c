@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The simulator's own promises: one seed gives one run, in one process and in another; other seeds give other runs; and a broken
- * invariant is seen (or all the scenarios prove nothing).
+ * The simulator's own promises: one seed gives one run, in one process and in another; other seeds
+ * give other runs; and a broken invariant is seen (or all the scenarios prove nothing).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,7 +49,9 @@ static void test_in_another_process(void **state)
 			struct sim_result r = {0};
 
 			sim_run(&sim_scenarios[i], 9, SIM_DMA_AUTO, NULL, &r);
-			_exit(write(fds[1], &r.hash, sizeof(r.hash)) == (ssize_t)sizeof(r.hash) ? 0 : 1);
+			_exit(write(fds[1], &r.hash, sizeof(r.hash)) == (ssize_t)sizeof(r.hash)
+					? 0
+					: 1);
 		}
 		assert_int_equal(read(fds[0], &there, sizeof(there)), sizeof(there));
 		assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -113,7 +115,8 @@ static void test_faults_happen(void **state)
 		retransmits += r.retransmits;
 		assert_true(sim_run(sim_scenario_find("rc_incast"), i, SIM_DMA_AUTO, NULL, &r));
 		overruns += r.overruns;
-		assert_true(sim_run(sim_scenario_find("rc_retry_exceeded"), i, SIM_DMA_AUTO, NULL, &r));
+		assert_true(
+			sim_run(sim_scenario_find("rc_retry_exceeded"), i, SIM_DMA_AUTO, NULL, &r));
 		errors += r.errors;
 	}
 	assert_true(retransmits > 0);

@@ -11,19 +11,21 @@ seeds=${SEEDS:-}
 work=$(mktemp -d "${TMPDIR:-/tmp}/flexins-sim.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
 
-sources=$(ls "$root"/src/base/*.c "$root"/src/roce/*.c "$root"/src/mem/*.c "$root"/src/cc/*.c \
-	"$root"/src/transport/*.c "$root"/src/engine/*.c "$root"/sim/*.c)
 flags="-std=gnu17 -D_GNU_SOURCE -fno-strict-aliasing -w -I$root/src -I$root/include -I$root/sim"
+
+modules="src/base src/roce src/mem src/cc src/transport src/engine sim"
 
 build() { # name compiler flags...
 	out=$work/$1
 	cc=$2
 	shift 2
-	mkdir -p "$out"
+	for m in $modules; do
+		mkdir -p "$out/$m"
+		# shellcheck disable=SC2086
+		(cd "$out/$m" && printf '%s\n' "$root/$m"/*.c | xargs -P 2 -n 8 "$cc" $flags "$@" -c)
+	done
 	# shellcheck disable=SC2086
-	(cd "$out" && printf '%s\n' $sources | xargs -P 2 -n 10 "$cc" $flags "$@" -c)
-	# shellcheck disable=SC2086
-	"$cc" $flags "$@" -o "$out/flexins-sim" "$out"/*.o -lisal -lpthread
+	"$cc" $flags "$@" -o "$out/flexins-sim" $(find "$out" -name '*.o') -lisal -lpthread
 }
 
 case $mode in

@@ -32,6 +32,24 @@ static void set_cq_ring(const struct fns_ctl *m)
 	fake.cq[m->handle].channel = m->cq.channel;
 }
 
+/* As the engine does: what was not consumed moves to the start of the new ring. */
+static void carry_over(const struct fns_ctl *m)
+{
+	struct fns_cq_shared *old = fake.cq[m->handle].ring, *new;
+	uint32_t log2 = fake.cq[m->handle].log2, n = fake.cq[m->handle].produced;
+	uint32_t from = atomic_load(&old->consumer);
+
+	set_cq_ring(m);
+	new = fake.cq[m->handle].ring;
+	for (; from != n; from++) {
+		struct fns_cqe *e = &new->entry[fake.cq[m->handle].produced++];
+
+		*e = old->entry[from & ((1u << log2) - 1)];
+		atomic_store(&e->phase, 1);
+	}
+	atomic_store(&new->arm, atomic_load(&old->arm));
+}
+
 static int control(struct fns_ctl *m)
 {
 	fake.n_control++;
@@ -65,7 +83,7 @@ static int control(struct fns_ctl *m)
 		set_cq_ring(m);
 		break;
 	case FNS_CTL_CQ_RESIZE:
-		set_cq_ring(m);
+		carry_over(m);
 		break;
 	case FNS_CTL_QP_CREATE:
 		note_create(m);

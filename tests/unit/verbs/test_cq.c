@@ -318,6 +318,7 @@ static void test_async_events(void **state)
 	}
 	assert_int_equal(seen, 1u << IBV_EVENT_CQ_ERR | 1u << IBV_EVENT_SRQ_LIMIT_REACHED |
 				       1u << IBV_EVENT_SQ_DRAINED | 1u << IBV_EVENT_QP_FATAL);
+	assert_false(readable(ctx->async_fd));
 	assert_int_equal(ibv_get_async_event(ctx, &got), -1);
 	assert_int_equal(ibv_destroy_srq(srq), 0);
 }

@@ -371,6 +371,14 @@ static void test_qp_create(void **state)
 	fake.fail_times = 1;
 	BAD((void)0, ENOMEM);
 #undef BAD
+	struct ibv_cq *scq = ibv_create_cq(ctx, 1, NULL, NULL, 0),
+		      *rcq = ibv_create_cq(ctx, 1, NULL, NULL, 0);
+
+	q = make_qp(IBV_QPT_UD, scq, rcq, NULL);
+	assert_int_equal(ibv_destroy_cq(scq), EBUSY);
+	assert_int_equal(ibv_destroy_cq(rcq), EBUSY);
+	assert_int_equal(ibv_destroy_qp(q) | ibv_destroy_cq(scq) | ibv_destroy_cq(rcq), 0);
+
 	struct ibv_qp_init_attr_ex ex = {
 		.send_cq = cq,
 		.recv_cq = cq,
@@ -541,7 +549,68 @@ static void test_parent_domain(void **state)
 	pa.td = NULL;
 	pa.comp_mask = IBV_PARENT_DOMAIN_INIT_ATTR_ALLOCATORS;
 	assert_null(ibv_alloc_parent_domain(ctx, &pa));
+	assert_int_equal(errno, EINVAL);
+	pa.comp_mask = 1 << 5;
+	assert_null(ibv_alloc_parent_domain(ctx, &pa));
 	assert_int_equal(errno, EOPNOTSUPP);
+}
+
+static int allocated, freed;
+static void *next_ring;
+
+static void *app_alloc(
+	struct ibv_pd *p, void *context, size_t size, size_t alignment, uint64_t type)
+{
+	assert_ptr_equal(context, buf);
+	allocated++;
+	if (next_ring)
+		return next_ring == buf ? NULL : next_ring;
+	return memset(aligned_alloc(alignment, FNS_ALIGN_UP(size, alignment)), 0xff, size);
+}
+
+static void app_free(struct ibv_pd *p, void *context, void *ptr, uint64_t type)
+{
+	assert_ptr_equal(context, buf);
+	freed++;
+	free(ptr);
+}
+
+/* Completion rings come from the parent domain's allocator, if it wants. */
+static void test_allocators(void **state)
+{
+	struct ibv_parent_domain_init_attr pa = {
+		.pd = pd,
+		.comp_mask = IBV_PARENT_DOMAIN_INIT_ATTR_ALLOCATORS |
+			     IBV_PARENT_DOMAIN_INIT_ATTR_PD_CONTEXT,
+		.alloc = app_alloc,
+		.free = app_free,
+		.pd_context = buf,
+	};
+	struct ibv_pd *parent = ibv_alloc_parent_domain(ctx, &pa);
+	struct ibv_cq_init_attr_ex init = {
+		.cqe = 4, .comp_mask = IBV_CQ_INIT_ATTR_MASK_PD, .parent_domain = parent};
+	struct ibv_cq_ex *ex = ibv_create_cq_ex(ctx, &init);
+	struct ibv_wc wc;
+
+	assert_non_null(ex);
+	assert_int_equal(allocated, 1);
+	assert_int_equal(ibv_dealloc_pd(parent), EBUSY);
+	assert_int_equal(ibv_poll_cq(ibv_cq_ex_to_cq(ex), 1, &wc), 0); /* zeroed */
+	assert_int_equal(ibv_resize_cq(ibv_cq_ex_to_cq(ex), 100), 0);
+	assert_int_equal(allocated, 2);
+	assert_int_equal(freed, 1);
+	next_ring = IBV_ALLOCATOR_USE_DEFAULT;
+	assert_int_equal(ibv_resize_cq(ibv_cq_ex_to_cq(ex), 10), 0);
+	assert_int_equal(freed, 2);
+	assert_int_equal(ibv_destroy_cq(ibv_cq_ex_to_cq(ex)), 0);
+	assert_int_equal(freed, 2);
+	next_ring = buf;
+	assert_null(ibv_create_cq_ex(ctx, &init));
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(ibv_dealloc_pd(parent), 0);
+	init.parent_domain = pd;
+	assert_null(ibv_create_cq_ex(ctx, &init));
+	assert_int_equal(errno, EINVAL);
 }
 
 static void count_down(void)
@@ -673,6 +742,7 @@ int main(void)
 		T(test_qp_query),
 		T(test_srq_bad),
 		T(test_parent_domain),
+		T(test_allocators),
 		T(test_busy_control),
 		T(test_open_failures),
 		T(test_forked_child),

@@ -3,6 +3,8 @@
 #include "fake.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 static struct ibv_send_wr *bad;
@@ -364,6 +366,53 @@ static void test_ring_full(void **state)
 	assert_int_equal(ibv_destroy_qp(other), 0);
 }
 
+static struct ibv_qp *racing;
+
+/* While one request waits for the ring, this takes the last place of the same queue, and then lets
+ * the ring drain. */
+static void *race_for_last(void *arg)
+{
+	struct ibv_send_wr wr = simple(IBV_WR_SEND, NULL, 0), *b;
+	int *got = arg;
+
+	while (__atomic_load_n(&fake.n_submitted, __ATOMIC_RELAXED) < 50)
+		sched_yield();
+	*got = ibv_post_send(racing, &wr, &b);
+	return NULL;
+}
+
+/* A request that waits for the ring is counted already: the queue pair's limit holds however long
+ * that takes. */
+static void test_waiting_counts(void **state)
+{
+	struct ibv_qp_init_attr init = {.send_cq = cq,
+		.recv_cq = cq,
+		.cap = {.max_send_wr = 1, .max_send_sge = 16},
+		.qp_type = IBV_QPT_RC};
+	struct ibv_sge sg[FNS_MAX_SGE] = {0};
+	struct ibv_send_wr wr = simple(IBV_WR_RDMA_WRITE, sg, 16);
+	struct ibv_qp *fill[2] = {qp, make_qp(IBV_QPT_RC, cq, cq, NULL)};
+	int other = -1;
+	pthread_t t;
+
+	racing = ibv_create_qp(pd, &init);
+	to_rts(racing);
+	to_rts(fill[1]);
+	for (unsigned i = 0; i < FAKE_SLOTS / 6; i++)
+		assert_int_equal(ibv_post_send(fill[i / 8], &wr, &bad), 0);
+	fake.n_submitted = 0;
+	assert_int_equal(pthread_create(&t, NULL, race_for_last, &other), 0);
+	assert_int_equal(ibv_post_send(racing, &wr, &bad), ENOMEM);
+	pthread_join(t, NULL);
+	assert_int_equal(other, ENOMEM);
+	/* And not counted any more. */
+	fake.drain = 1;
+	assert_int_equal(ibv_post_send(racing, &wr, &bad), 0);
+	assert_int_equal(ibv_post_send(racing, &wr, &bad), ENOMEM);
+	fake.drain = 0;
+	assert_int_equal(ibv_destroy_qp(racing) | ibv_destroy_qp(fill[1]), 0);
+}
+
 static void test_states(void **state)
 {
 	struct ibv_qp *q = make_qp(IBV_QPT_RC, cq, cq, NULL);
@@ -530,6 +579,7 @@ int main(void)
 		T(test_chain_stops_at_bad),
 		T(test_limits_are_per_queue_pair),
 		T(test_ring_full),
+		T(test_waiting_counts),
 		T(test_states),
 		T(test_reset),
 		T(test_ud),

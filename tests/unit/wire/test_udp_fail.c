@@ -67,6 +67,9 @@ static void test_gso_refused(void **s)
 		assert_int_equal(p->a.w->ops->tx_burst(p->a.w, f, FNS_TX_BATCH), FNS_TX_BATCH);
 		assert_int_equal(count_of(&p->a, FNS_C_tx_trains), trains + FNS_TX_BATCH);
 		expect_all(p, FNS_TX_BATCH, sizeof(data));
+		/* Once refused it is not tried again, even if it would work now. */
+		on = 0;
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)), 0);
 	}
 	assert_int_equal(count_of(&p->a, FNS_C_tx_errors), 0);
 	pair_free(p);
