@@ -39,6 +39,15 @@ def options(doc, unit):
     return o
 
 
+def udp_pingpong(o, rounds):
+    """Half the round trip of plain UDP sockets, both sides polling, us. udp_raw pins its two processes to CPUs 0 and 1 itself."""
+    prog = os.path.join(os.path.abspath(o.build), "bench", "udp_raw")
+    r = subprocess.run([*prio(), prog, "pingpong", "8", str(rounds)], capture_output=True, text=True, timeout=120)
+    if r.returncode:
+        sys.exit(f"udp_raw: {r.stderr or r.stdout}")
+    return json.loads(r.stdout)["oneway_us"]["median"]
+
+
 def compiled(name):
     """bench/NAME.c as a program."""
     out = os.path.join(tempfile.gettempdir(), f"flexins-bench-{os.getuid()}-{name}")

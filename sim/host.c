@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "engine/engine_priv.h"
 #include "roce/psn.h"
 
 #define SPIN_LIMIT        20000u
@@ -173,6 +174,10 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx)
 		.start_ns = w->now,
 		.prefix = h->prefix,
 		.up = {comp_event, async_event, h}};
+	if (fns_rng_below(&h->rng, 3) == 0) { /* narrow windows: everybody waits for somebody */
+		cfg.peer_budget = (uint32_t)sim_rand(&h->rng, 1000, 60000);
+		cfg.read_budget = (uint32_t)sim_rand(&h->rng, 1000, 60000);
+	}
 	h->e = fns_engine_create(&cfg);
 	h->nslots = 16u << fns_rng_below(&h->rng, 4);
 	h->sq = aligned_alloc(FNS_CACHELINE, sizeof(*h->sq) + h->nslots * sizeof(struct fns_sqd));
@@ -192,6 +197,33 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx)
 	mr_reg_all(h);
 	counters_init(h);
 	return h;
+}
+
+void sim_host_check_leaks(struct sim_host *h)
+{
+	struct fns_nic *nic = &h->e->nic;
+	struct fns_list *it;
+
+	if (nic->stage.free != nic->stage.count)
+		sim_fail(h->w, "host %u: %u staging buffers are missing", h->idx,
+			nic->stage.count - nic->stage.free);
+	if (nic->rxops.free != nic->rxops.count)
+		sim_fail(h->w, "host %u: %u receive operations are missing", h->idx,
+			nic->rxops.count - nic->rxops.free);
+	if (nic->read_cost != 0)
+		sim_fail(h->w, "host %u: READ responses of cost %u are never given back", h->idx,
+			nic->read_cost);
+	if (nic->txq.n != 0)
+		sim_fail(h->w, "host %u: %u frames were not sent", h->idx, nic->txq.n);
+	if (!fns_list_empty(&nic->active) || !fns_list_empty(&nic->read_waiters))
+		sim_fail(h->w, "host %u: queue pairs still wait", h->idx);
+	fns_list_for_each (it, &nic->peers) {
+		struct fns_peer *p = fns_container_of(it, struct fns_peer, node);
+
+		if (p->inflight != 0 || !fns_list_empty(&p->waiters))
+			sim_fail(h->w, "host %u: a peer's window has %u in flight for ever", h->idx,
+				p->inflight);
+	}
 }
 
 void sim_host_destroy(struct sim_host *h)
@@ -489,9 +521,11 @@ int sim_qp_query(struct sim_qp *q)
 void sim_qp_destroy(struct sim_qp *q)
 {
 	struct fns_ctl m = {.op = FNS_CTL_QP_DESTROY, .handle = q->qpn};
-	int rc = sim_ctl(q->host, &m);
+	int rc;
 	uint32_t i;
 
+	q->broken = true; /* a shared receive in use comes back as flushed */
+	rc = sim_ctl(q->host, &m);
 	for (i = 0; i < 5000 && rc == -EAGAIN && !q->host->w->failed; i++) {
 		sim_until(q->host->w, q->host->w->now + 20000);
 		rc = sim_ctl(q->host, &m);

@@ -170,8 +170,9 @@ void sim_post_srq(struct sim_host *h, uint32_t target)
 	while (h->srq.posted < FNS_MIN(target, h->srq.max_wr)) {
 		for (i = 0; h->srecv[i].used; i++)
 			;
-		if (!recv_build(h, &h->srecv[i], h->srecv_len, 4, FNS_WR_SRQ_RECV, h->srq.handle, 0,
-			    false))
+		if (!recv_build(h, &h->srecv[i],
+			    h->srecv_len + (h->w->p.type == FNS_QPT_UD ? FNS_GRH_LEN : 0), 4,
+			    FNS_WR_SRQ_RECV, h->srq.handle, 0, false))
 			return;
 		h->srq.posted++;
 	}

@@ -263,6 +263,7 @@ static void fall_silent(struct sim_world *w)
 			sim_fail(w,
 				"host %u: with nothing left to do, the engine wants to run at %llu",
 				i, (unsigned long long)fns_engine_next(h->e));
+		sim_host_check_leaks(h);
 	}
 	if (!w->failed && w->alive_packets)
 		sim_fail(w, "%llu packets are still somewhere",

@@ -49,6 +49,13 @@ static void p_dup_reorder(struct sim_world *w, struct sim_params *p)
 	p->reorder_ns = ppm(w, 500, 100000);
 }
 
+static void p_ghosts(struct sim_world *w, struct sim_params *p)
+{
+	p_dup_reorder(w, p);
+	p->reorder_ns = ppm(w, 1000000, 20000000);
+	p->timeout_lo = 12;
+}
+
 static void p_corrupt(struct sim_world *w, struct sim_params *p)
 {
 	p->corrupt_ppm = ppm(w, 1000, 50000);
@@ -125,8 +132,10 @@ static void p_incast(struct sim_world *w, struct sim_params *p)
 	p->pairs_lo = 6;
 	p->pairs_hi = 12;
 	p->max_len = 32768;
-	p->wrs_hi = 16;
+	p->wrs_lo = 10;
+	p->wrs_hi = 30;
 	p->weight[SIM_W_READ] = 0;
+	p->weight[SIM_W_WRITE] = 12;
 	p->ps_per_byte = 80;
 	p->full_ppm = 0;
 	p->timeout_lo = p->timeout_hi = 14;
@@ -138,6 +147,7 @@ static void p_uc(struct sim_world *w, struct sim_params *p)
 	p_all_faults(w, p);
 	p->type = FNS_QPT_UC;
 	p->max_len = 16384;
+	p->srq = fns_rng_below(&w->rng, 3) == 0;
 }
 
 static void p_uc_errors(struct sim_world *w, struct sim_params *p)
@@ -155,6 +165,7 @@ static void p_ud(struct sim_world *w, struct sim_params *p)
 {
 	p_all_faults(w, p);
 	p->type = FNS_QPT_UD;
+	p->srq = fns_rng_below(&w->rng, 3) == 0;
 	p->max_len = 4096;
 }
 
@@ -188,6 +199,12 @@ static void p_psn_wrap(struct sim_world *w, struct sim_params *p)
 	p->wrs_lo = 20;
 	if (fns_rng_below(&w->rng, 2))
 		p->loss_ppm = ppm(w, 0, 30000);
+}
+
+static void p_all_or_none(struct sim_world *w, struct sim_params *p)
+{
+	if (fns_rng_below(&w->rng, 2))
+		p_loss(w, p);
 }
 
 static void p_short(struct sim_world *w, struct sim_params *p)
@@ -313,6 +330,19 @@ static void bad_finish(struct sim_world *w)
 
 /* --- incast: dropped packets are found by NAKs and probes, seldom by timeouts --- */
 
+static void incast_start(struct sim_world *w)
+{
+	later(w, sim_rand(&w->rng, 1000, 20000), 1);
+}
+
+/* The receiver is not scheduled for a while, again and again. */
+static void incast_action(struct sim_world *w, uint32_t what)
+{
+	w->host[0]->paused_until = w->now + sim_rand(&w->rng, 20000, 150000);
+	if (w->scratch[0]++ < 30)
+		later(w, sim_rand(&w->rng, 50000, 300000), 1);
+}
+
 static void incast_finish(struct sim_world *w)
 {
 	uint64_t timeouts = 0;
@@ -405,6 +435,42 @@ static void destroy_action(struct sim_world *w, uint32_t what)
 		later(w, sim_rand(&w->rng, 1000, 200000), 1);
 }
 
+/* --- the send queue drains and goes on --- */
+
+static void sqd_action(struct sim_world *w, uint32_t what)
+{
+	struct sim_qp *q = what == 1 ? any_qp(w) : w->host[what >> 16]->qp[what & 0xff];
+
+	if (what != 1) {
+		if (sim_qp_state(q, FNS_QPS_RTS) != 0)
+			sim_fail(w, "qp %06x: cannot go from SQD to RTS", q->qpn);
+	} else if (sim_qp_query(q) == FNS_QPS_RTS) {
+		if (sim_qp_state(q, FNS_QPS_SQD) != 0)
+			sim_fail(w, "qp %06x: cannot go to SQD", q->qpn);
+		later(w, sim_rand(&w->rng, 100, 300000), q->host->idx << 16 | 0x100 | q->idx);
+	}
+	if (what == 1 && w->scratch[0]++ < 20)
+		later(w, sim_rand(&w->rng, 1000, 50000), 1);
+}
+
+/* --- memory is deregistered under load: from then on nobody may touch it --- */
+
+static void dereg_action(struct sim_world *w, uint32_t what)
+{
+	struct sim_host *h = w->host[fns_rng_below(&w->rng, w->nhosts)];
+	struct fns_ctl m = {.op = FNS_CTL_MR_DEREG, .handle = h->mr[SIM_MR_MAIN].handle};
+	unsigned i;
+
+	for (i = 0; i < h->nqp; i++)
+		sim_expect_failure(h->qp[i]);
+	if (sim_ctl_wait(h, &m) != 0)
+		sim_fail(w, "host %u: deregistration gives %d", h->idx, m.result);
+	h->mr[SIM_MR_MAIN].handle = 0;
+	for (i = 0; i < SIM_ARENA / SIM_UNIT; i++)
+		if (h->used[i] == 2)
+			sim_settle(h, i, 1);
+}
+
 /* --- completion queue overrun --- */
 
 static void overrun_start(struct sim_world *w)
@@ -446,6 +512,7 @@ const struct sim_scenario sim_scenarios[] = {
 	{"rc_loss", "packets are lost", p_loss, NULL, NULL, NULL, 0},
 	{"rc_dup_reorder", "packets are repeated and overtake each other", p_dup_reorder, NULL,
 		NULL, NULL, 0},
+	{"rc_ghosts", "packets come back milliseconds late", p_ghosts, NULL, NULL, NULL, 0},
 	{"rc_corrupt", "bits flip on the way", p_corrupt, NULL, NULL, NULL, 0},
 	{"rc_all_faults", "all of it, with a busy wire and late receives", p_all_faults, NULL, NULL,
 		NULL, 0},
@@ -463,8 +530,8 @@ const struct sim_scenario sim_scenarios[] = {
 	{"rc_recv_too_small", "a message does not fit its receive", p_recv_small, NULL, NULL,
 		bad_finish, 0},
 	{"rc_many_qps", "many queue pairs share hosts", p_many, NULL, NULL, NULL, 0},
-	{"rc_incast", "many senders overrun one receiver's buffer", p_incast, NULL, NULL,
-		incast_finish, 0},
+	{"rc_incast", "many senders overrun one receiver's buffer", p_incast, incast_start,
+		incast_action, incast_finish, 0},
 	{"uc_faults", "unreliable connection under all faults", p_uc, NULL, NULL, NULL, 0},
 	{"uc_errors", "wrong local keys and receives with unreliable connections", p_uc_errors,
 		NULL, NULL, bad_finish, 0},
@@ -474,6 +541,9 @@ const struct sim_scenario sim_scenarios[] = {
 		reuse_start, reuse_action, NULL, 0},
 	{"destroy_under_load", "queue pairs are destroyed under load", p_short, reuse_start,
 		destroy_action, vanish_finish, 0},
+	{"rc_sqd", "send queues drain and go on", p_all_or_none, reuse_start, sqd_action, NULL, 0},
+	{"mr_dereg_under_load", "memory is deregistered under load", p_short, reuse_start,
+		dereg_action, vanish_finish, 0},
 	{"cq_overrun", "a completion queue is never polled", p_overrun, overrun_start, NULL,
 		overrun_finish, 0},
 	{"dma_failures", "access to application memory fails", p_dma_failures, all_may_fail, NULL,

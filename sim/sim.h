@@ -385,6 +385,9 @@ struct sim_host {
 /* host.c */
 struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx);
 void sim_host_destroy(struct sim_host *h);
+/* With nothing left to do the engine must hold nothing: no buffers, no share of anybody's window.
+ */
+void sim_host_check_leaks(struct sim_host *h);
 void sim_host_advance(struct sim_host *h);
 void sim_host_wake(struct sim_host *h, uint64_t delay_ns);
 int sim_ctl(struct sim_host *h, struct fns_ctl *m);

@@ -10,7 +10,7 @@
  * Who watches the socket: `armed` means that the helper's epoll does, and then a packet wakes it. A thread that polls in a tight loop disarms it (a
  * wake-up costs more than the packet) and sets the watchdog; the watchdog arms it again once polling has stopped. A program that polls now and
  * then but really spins on memory (ib_write_lat) is found out by the watchdog, which meets packets that nobody fetched: then the socket stays
- * armed for a while.
+ * armed for a while. The helper itself stays awake for a moment while packets keep coming, as long as nobody else wants its CPU.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -41,6 +41,9 @@
 #define YIELD_POLLS	256u /* from here on every 16th empty poll lets others run: the peer may need this CPU */
 #define STREAK_GAP_NS	(50 * FNS_NSEC_PER_USEC)
 #define STALE_POLL_NS	(20 * FNS_NSEC_PER_USEC) /* longer ago than this is not spinning */
+#define SPIN_NS		(50 * FNS_NSEC_PER_USEC) /* the helper waits awake this long for the next packet */
+#define SPIN_TAKEN_NS	(15 * FNS_NSEC_PER_USEC) /* a yield that takes longer gave the CPU to somebody */
+#define SPIN_PAUSE_NS	(20 * FNS_NSEC_PER_MSEC) /* then it does not spin for so long */
 #define HOLDOFF_MIN_NS	(50 * FNS_NSEC_PER_MSEC)
 #define HOLDOFF_MAX_NS	FNS_NSEC_PER_SEC
 #define HELPER_ROUNDS	64u /* advances before the helper lets others in */
@@ -64,7 +67,9 @@ static struct {
 	uint64_t last_poll_ns;	/* under lock */
 	uint32_t streak, idle;	/* under lock: polls in a row; of these the last ones empty */
 	uint64_t holdoff_ns, no_disarm_until_ns; /* under lock: see helper() */
-	bool keeper_gone;	/* helper's own */
+	/* helper's own */
+	bool keeper_gone;
+	uint64_t work_ns, no_spin_until_ns; /* last time it found something to do; see helper_spin() */
 	const struct fns_placement_upcalls *up;
 } nic = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -260,6 +265,42 @@ static unsigned helper_advance(void)
 	return rounds;
 }
 
+/*
+ * Not under lock, socket not armed. Packets have come in quick succession: waking up for each would cost more than handling it. Returns when
+ * none came for SPIN_NS, when an application thread polls, or when the CPU is wanted.
+ */
+static void helper_spin(void)
+{
+	uint32_t polls = atomic_load_explicit(&nic.polls, memory_order_relaxed);
+	uint64_t before = fns_clock_now_ns(), now;
+
+	for (;;) {
+		sched_yield();
+		now = fns_clock_now_ns();
+		if (now - before > SPIN_TAKEN_NS) {
+			nic.no_spin_until_ns = now + SPIN_PAUSE_NS;
+			return;
+		}
+		if (now - nic.work_ns > SPIN_NS ||
+			atomic_load_explicit(&nic.polls, memory_order_relaxed) != polls ||
+			pthread_mutex_trylock(&nic.lock) != 0)
+			return;
+		if (fns_engine_advance(nic.engine, now, FNS_ADVANCE_ALL))
+			nic.work_ns = now;
+		unlock_and_recheck();
+		before = fns_clock_now_ns();
+	}
+}
+
+/* Under lock: may the helper go on awake after it found work at now? */
+static bool may_spin(uint64_t now)
+{
+	bool quick = now - nic.work_ns < 2 * SPIN_NS;
+
+	nic.work_ns = now;
+	return quick && now >= nic.no_spin_until_ns;
+}
+
 static void *helper(void *arg)
 {
 	uint32_t seen = 0;
@@ -289,6 +330,11 @@ static void *helper(void *arg)
 			nic.armed = false; /* one shot */
 		polls = atomic_load_explicit(&nic.polls, memory_order_relaxed);
 		now = fns_clock_now_ns();
+		if (packets && fns_engine_advance(nic.engine, now, FNS_ADVANCE_ALL) && may_spin(now)) {
+			unlock_and_recheck();
+			helper_spin();
+			pthread_mutex_lock(&nic.lock);
+		}
 		if (packets || nic.armed || polls == seen) {
 			helper_advance();
 		} else if (now - nic.last_poll_ns < STALE_POLL_NS) {

@@ -131,7 +131,7 @@ static void commit(struct fns_qp *qp, struct fns_rxop *op)
 {
 	struct fns_responder *r = &qp->rsp;
 
-	if (qp->state == FNS_QPS_ERR && op->has_cqe)
+	if (op->has_cqe && (qp->state == FNS_QPS_ERR || (qp->state == FNS_QPS_RESET && qp->srq)))
 		fns_qp_flush_recv(qp, op->cqe.wr_id);
 	if (qp->state == FNS_QPS_ERR || qp->state == FNS_QPS_RESET)
 		return;

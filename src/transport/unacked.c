@@ -166,7 +166,7 @@ void fns_unacked_tx_done(struct fns_qp *qp, const struct fns_frame *f)
 
 static void commit(struct fns_qp *qp, struct fns_rxop *op)
 {
-	if (qp->state == FNS_QPS_ERR && op->has_cqe)
+	if (op->has_cqe && (qp->state == FNS_QPS_ERR || (qp->state == FNS_QPS_RESET && qp->srq)))
 		fns_qp_flush_recv(qp, op->cqe.wr_id);
 	if (qp->state == FNS_QPS_ERR || qp->state == FNS_QPS_RESET)
 		return;
