@@ -3,7 +3,7 @@
  * What the model application demands of every completion, of memory behind it, and of the packets
  * on the wire. Each check names what it found, so that a failing seed explains itself.
  */
-#include "sim.h"
+#include "sim/sim.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -447,12 +447,14 @@ void sim_qp_abandon(struct sim_qp *q)
 		wr_failed(q, wr);
 		if (wr->msg)
 			w->msg[wr->msg - 1].uncertain = true;
-		sim_settle(q->host, wr->base, wr->units);
+		give_back(q->host, wr->base, wr->units);
+		if (wr->runits)
+			sim_free(q->peer->host, wr->roff / SIM_UNIT, wr->runits);
 	}
 	while (q->rdone != q->rposted) {
 		struct sim_recv *r = &q->recv[q->rdone++ % SIM_DEPTH];
 
-		sim_settle(q->host, r->base, r->units);
+		give_back(q->host, r->base, r->units);
 	}
 }
 

@@ -4,7 +4,7 @@
  * calls, and when the engine is advanced. The engine is advanced a random moment after there is a
  * reason to, sometimes only one half of it, as placements do.
  */
-#include "sim.h"
+#include "sim/sim.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * flexins-sim: runs scenarios over seeds, in parallel processes, and says how to replay what
  * failed. A crash or an assertion names its seed as well.
  */
-#include "sim.h"
+#include "sim/sim.h"
 
 #include <getopt.h>
 #include <signal.h>

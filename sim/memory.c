@@ -5,7 +5,7 @@
  * may write it). Stray writes are found when a unit is allocated again and at the end. Contents
  * come from seeds, so that nothing needs to be kept to check them.
  */
-#include "sim.h"
+#include "sim/sim.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +17,6 @@ enum {
 	UNIT_STABLE,
 	UNIT_PENDING
 };
-
-#define UNITS (SIM_ARENA / SIM_UNIT)
 
 static uint64_t word(uint64_t seed, uint32_t i)
 {
@@ -52,7 +50,7 @@ void sim_mem_init(struct sim_host *h)
 
 	h->mem = aligned_alloc(4096, SIM_ARENA);
 	h->shadow = malloc(SIM_ARENA);
-	h->used = calloc(UNITS, 1);
+	h->used = calloc(SIM_UNITS, 1);
 	fns_assert(h->mem && h->shadow && h->used);
 	/* cheap, and no two words alike */
 	for (i = 0; i < SIM_ARENA / 8; i++) {
@@ -63,7 +61,7 @@ void sim_mem_init(struct sim_host *h)
 	for (i = 0; i < SIM_GUARD / SIM_UNIT; i++)
 		h->used[i] = UNIT_STABLE;
 	h->next_unit = SIM_GUARD / SIM_UNIT;
-	h->free_units = UNITS - SIM_GUARD / SIM_UNIT;
+	h->free_units = SIM_UNITS - SIM_GUARD / SIM_UNIT;
 }
 
 void sim_mem_fini(struct sim_host *h)
@@ -95,8 +93,8 @@ bool sim_alloc(struct sim_host *h, uint32_t len, uint32_t align, bool pending, u
 
 	n = n ? n : 1;
 	start = h->next_unit;
-	for (tried = 0, i = start; tried < UNITS + n; tried++) {
-		if (i == UNITS) {
+	for (tried = 0, i = start; tried < SIM_UNITS + n; tried++) {
+		if (i == SIM_UNITS) {
 			i = SIM_GUARD / SIM_UNIT;
 			run = 0;
 		}
@@ -144,7 +142,7 @@ void sim_mem_check(struct sim_host *h)
 {
 	uint32_t i;
 
-	for (i = 0; i < UNITS; i++)
+	for (i = 0; i < SIM_UNITS; i++)
 		if (h->used[i] != UNIT_PENDING)
 			verify(h, i, 1);
 }

@@ -4,7 +4,7 @@
  * effect can be checked, and writes descriptors into the submission ring as pipe/layout.h says.
  * Wrong requests are made here as well.
  */
-#include "sim.h"
+#include "sim/sim.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +143,22 @@ static bool recv_build(struct sim_host *h, struct sim_recv *r, uint32_t len, uin
 	return true;
 }
 
+/*
+ * Receives take a quarter of the memory at most, requests leave a quarter free, targets that are
+ * never free again take three eighths: so nobody starves behind work that waits for him.
+ */
+static uint32_t recv_share(const struct sim_qp *q, uint32_t len)
+{
+	uint32_t share = SIM_ARENA / 4 / q->host->nqp_planned;
+
+	return FNS_MAX(share / (len + 2 * SIM_UNIT), 1);
+}
+
+static bool request_room(const struct sim_qp *q)
+{
+	return q->host->free_units > SIM_UNITS / 4 && q->peer->host->free_units > SIM_UNITS / 4;
+}
+
 bool sim_post_recv(struct sim_qp *q)
 {
 	uint32_t max = FNS_MIN(q->cap.max_recv_wr, SIM_DEPTH);
@@ -150,7 +166,7 @@ bool sim_post_recv(struct sim_qp *q)
 	bool bad =
 		q->peer && q->peer->bad_kind == SIM_BAD_RECV_LKEY && q->rposted == q->peer->bad_at;
 
-	if (q->rposted - q->rdone >= max)
+	if (q->rposted - q->rdone >= FNS_MIN(max, recv_share(q, len)))
 		return false;
 	if (q->peer && q->peer->bad_kind == SIM_BAD_RECV_SMALL && q->rposted == 0)
 		len = FNS_MAX(len, 1);
@@ -278,7 +294,9 @@ static bool prepare(struct sim_qp *q, struct sim_wr *wr, struct fns_sqd *d,
 		if (q->type == FNS_QPT_UD)
 			len = FNS_MIN(len, q->pmtu);
 		base = units = off = 0;
-		if (write && len && !sim_alloc(p, len, 0, true, &base, &units, &off)) {
+		if (write && len &&
+			((q->type != FNS_QPT_RC && p->free_units < SIM_UNITS * 5 / 8) ||
+				!sim_alloc(p, len, 0, true, &base, &units, &off))) {
 			if (q->type == FNS_QPT_RC)
 				return false;
 			len = 0; /* targets of an unreliable WRITE are never free again */
@@ -548,7 +566,7 @@ static bool post_one(struct sim_qp *q)
 	uint32_t flags = 0, ncont = 0;
 
 	if (q->posted - q->retired >= FNS_MIN(q->cap.max_send_wr, SIM_DEPTH) ||
-		!ring_room(h, FNS_SQD_MAX_SLOTS))
+		!ring_room(h, FNS_SQD_MAX_SLOTS) || !request_room(q))
 		return false;
 	if (q->bad_kind != SIM_BAD_NONE && q->bad_kind != SIM_BAD_RECV_LKEY &&
 		q->posted == q->bad_at) {

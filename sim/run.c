@@ -4,7 +4,7 @@
  * the end: everything goes back, engines fall silent, memory is what it must be. Called by the
  * runner and by tests.
  */
-#include "sim.h"
+#include "sim/sim.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -171,6 +171,8 @@ static void setup(struct sim_world *w)
 		uint32_t srq = w->p.srq ? (uint32_t)sim_rand(&h->rng, 4, 40) : 0;
 		uint32_t need = count[i] * 2 * h->depth + srq + 1;
 		uint32_t ncq = (uint32_t)sim_rand(&h->rng, 1, 3);
+
+		h->nqp_planned = count[i];
 
 		for (k = 0; k < ncq; k++)
 			sim_cq_create(h, 31u - (uint32_t)__builtin_clz(fns_pow2_ceil(need)));

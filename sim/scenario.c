@@ -4,7 +4,7 @@
  * beyond the invariants of every run. A bug found in the field becomes a line here, or a seed in
  * tests/sim.
  */
-#include "sim.h"
+#include "sim/sim.h"
 
 #include <errno.h>
 #include <string.h>

@@ -23,6 +23,7 @@
 #define SIM_SGE     6u  /* per work request of the model */
 #define SIM_DEPTH   64u /* work requests outstanding on one queue pair at most */
 #define SIM_UNIT    256u
+#define SIM_UNITS   (SIM_ARENA / SIM_UNIT)
 #define SIM_ARENA   (3u << 20)  /* bytes of application memory per host */
 #define SIM_GUARD   (64u << 10) /* first bytes of it: memory that nobody has a right to change */
 #define SIM_COUNTER 8u          /* atomic counters per host */
@@ -373,6 +374,7 @@ struct sim_host {
 	struct sim_qp *qp[SIM_QPS];
 	unsigned nqp;
 	uint64_t next_wr_id, cqes;
+	uint32_t nqp_planned;
 	uint32_t depth; /* work requests outstanding on one of its queue pairs at most */
 	/* memory */
 	uint8_t *mem, *shadow, *used; /* used: per unit, see memory.c */

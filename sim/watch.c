@@ -4,7 +4,7 @@
  * for reliable connections, keep to the PSN window and the order of packets in messages. Called by
  * the simulated wire before any fault.
  */
-#include "sim.h"
+#include "sim/sim.h"
 
 #include "roce/psn.h"
 

@@ -5,7 +5,7 @@
  * pool of receive buffers, most recently used first. What a real receiver catches by the ICRC is
  * caught by the ICRC here.
  */
-#include "sim.h"
+#include "sim/sim.h"
 
 #include <errno.h>
 #include <stdlib.h>

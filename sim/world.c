@@ -3,7 +3,7 @@
  * Virtual time: a heap of events ordered by (time, sequence number), the trace hash over all of
  * them, and the place where a broken invariant is noted. Called by everything in the simulator.
  */
-#include "sim.h"
+#include "sim/sim.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

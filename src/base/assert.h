@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Assertions: what a programmer got wrong, never what came from a packet, an application or a file. On in every build. */
+/* Assertions: what a programmer got wrong, never what came from a packet, an application or a file.
+ * On in every build. */
 #ifndef FNS_BASE_ASSERT_H
 #define FNS_BASE_ASSERT_H
 

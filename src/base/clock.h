@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one place that asks the system for the time. Everything below the placement gets now_ns as an argument. */
+/* The one place that asks the system for the time. Everything below the placement gets now_ns as an
+ * argument. */
 #ifndef FNS_BASE_CLOCK_H
 #define FNS_BASE_CLOCK_H
 

@@ -14,7 +14,8 @@ static inline void fns_list_init(struct fns_list *l)
 	l->next = l->prev = l;
 }
 
-/* True for an empty head, and for a node that is on no list (nodes are initialised and removed with init). */
+/* True for an empty head, and for a node that is on no list (nodes are initialised and removed with
+ * init). */
 static inline bool fns_list_empty(const struct fns_list *l)
 {
 	return l->next == l;
@@ -52,6 +53,7 @@ static inline struct fns_list *fns_list_pop_front(struct fns_list *head)
 
 #define fns_list_for_each(it, head) for ((it) = (head)->next; (it) != (head); (it) = (it)->next)
 #define fns_list_for_each_safe(it, tmp, head)                                                      \
-	for ((it) = (head)->next, (tmp) = (it)->next; (it) != (head); (it) = (tmp), (tmp) = (it)->next)
+	for ((it) = (head)->next, (tmp) = (it)->next; (it) != (head);                              \
+		(it) = (tmp), (tmp) = (it)->next)
 
 #endif

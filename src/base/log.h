@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages for humans on stderr, one line each, "flexins: ...". Library code returns errors; the caller that knows more logs
- * once. Level by FLEXINS_LOG = error (default) | warn | info | debug, read once. Thread-safe.
+ * Messages for humans on stderr, one line each, "flexins: ...". Library code returns errors; the
+ * caller that knows more logs once. Level by FLEXINS_LOG = error (default) | warn | info | debug,
+ * read once. Thread-safe.
  */
 #ifndef FNS_BASE_LOG_H
 #define FNS_BASE_LOG_H

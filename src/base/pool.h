@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A bounded pool of equal objects, recycled last-in first-out so that the warm one is used again. All memory is taken at
- * create; get returns NULL when empty (the caller applies back-pressure). Not thread-safe.
+ * A bounded pool of equal objects, recycled last-in first-out so that the warm one is used again.
+ * All memory is taken at create; get returns NULL when empty (the caller applies back-pressure).
+ * Not thread-safe.
  */
 #ifndef FNS_BASE_POOL_H
 #define FNS_BASE_POOL_H
@@ -10,7 +11,7 @@
 
 struct fns_pool {
 	char *mem;
-	void **stack;	/* free objects, top at stack[free - 1] */
+	void **stack; /* free objects, top at stack[free - 1] */
 	uint32_t free, count;
 	size_t size;
 };

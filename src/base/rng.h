@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Random numbers. The generator is a pure state machine (xoshiro256**) seeded by its owner, so that the simulator replays
- * to the bit; only fns_entropy_fill() asks the system.
+ * Random numbers. The generator is a pure state machine (xoshiro256**) seeded by its owner, so that
+ * the simulator replays to the bit; only fns_entropy_fill() asks the system.
  */
 #ifndef FNS_BASE_RNG_H
 #define FNS_BASE_RNG_H
@@ -19,7 +19,8 @@ uint64_t fns_rng_u64(struct fns_rng *r);
 /* Uniform in 0..n-1 without modulo bias; n > 0. */
 uint64_t fns_rng_below(struct fns_rng *r, uint64_t n);
 
-/* Fills buf from the kernel's entropy pool. 0 or negative errno. The only function here that asks the system. */
+/* Fills buf from the kernel's entropy pool. 0 or negative errno. The only function here that asks
+ * the system. */
 int fns_entropy_fill(void *buf, size_t len);
 
 #endif

@@ -9,12 +9,12 @@
 
 #define FNS_CACHELINE 64
 
-#define FNS_ARRAY_SIZE(a)      (sizeof(a) / sizeof((a)[0]))
-#define FNS_MIN(a, b)          ((a) < (b) ? (a) : (b))
-#define FNS_MAX(a, b)          ((a) > (b) ? (a) : (b))
-#define FNS_ALIGN_UP(x, a)     (((x) + (a)-1) & ~((a)-1)) /* a: a power of two */
-#define FNS_DIV_UP(x, y)       (((x) + (y)-1) / (y))
-#define FNS_IS_POW2(x)         ((x) != 0 && ((x) & ((x)-1)) == 0)
+#define FNS_ARRAY_SIZE(a)                 (sizeof(a) / sizeof((a)[0]))
+#define FNS_MIN(a, b)                     ((a) < (b) ? (a) : (b))
+#define FNS_MAX(a, b)                     ((a) > (b) ? (a) : (b))
+#define FNS_ALIGN_UP(x, a)                (((x) + (a)-1) & ~((a)-1)) /* a: a power of two */
+#define FNS_DIV_UP(x, y)                  (((x) + (y)-1) / (y))
+#define FNS_IS_POW2(x)                    ((x) != 0 && ((x) & ((x)-1)) == 0)
 #define fns_container_of(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 
 #define fns_likely(x)   __builtin_expect(!!(x), 1)

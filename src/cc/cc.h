@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Congestion control: one function from events to a rate, a window and a next timer. Integer only, no allocation, no clock of its own;
- * switchable on a live queue pair because all state lives in the context that the engine owns. Called by the engine's thread.
+ * Congestion control: one function from events to a rate, a window and a next timer. Integer only,
+ * no allocation, no clock of its own; switchable on a live queue pair because all state lives in
+ * the context that the engine owns. Called by the engine's thread.
  */
 #ifndef FNS_CC_CC_H
 #define FNS_CC_CC_H
@@ -12,13 +13,13 @@
 #define FNS_CC_UNLIMITED   UINT64_MAX
 
 enum fns_cc_event_type {
-	FNS_CC_INIT,	 /* context is zeroed; the queue pair becomes ready to send */
-	FNS_CC_ACK,	 /* bytes newly acknowledged, rtt_ns of the newest (0: unknown) */
-	FNS_CC_LOSS,	 /* a PSN gap was reported */
-	FNS_CC_TIMEOUT,	 /* nothing came back in time */
-	FNS_CC_CNP,	 /* congestion notification packet */
-	FNS_CC_SENT,	 /* bytes handed to the wire */
-	FNS_CC_TIMER,	 /* the timer asked for */
+	FNS_CC_INIT,    /* context is zeroed; the queue pair becomes ready to send */
+	FNS_CC_ACK,     /* bytes newly acknowledged, rtt_ns of the newest (0: unknown) */
+	FNS_CC_LOSS,    /* a PSN gap was reported */
+	FNS_CC_TIMEOUT, /* nothing came back in time */
+	FNS_CC_CNP,     /* congestion notification packet */
+	FNS_CC_SENT,    /* bytes handed to the wire */
+	FNS_CC_TIMER,   /* the timer asked for */
 };
 
 struct fns_cc_event {
@@ -43,7 +44,8 @@ struct fns_cc_ctx {
 
 struct fns_cc_ops {
 	const char *name;
-	void (*on_event)(struct fns_cc_ctx *ctx, const struct fns_cc_event *ev, struct fns_cc_out *out);
+	void (*on_event)(
+		struct fns_cc_ctx *ctx, const struct fns_cc_event *ev, struct fns_cc_out *out);
 };
 
 /* A constant window, FNS_CC_STATIC_WINDOW bytes: what a NIC without congestion control does. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Control operations: one message in, its result out. Protection domains and clients here, the rest by object in ctl_*.c. */
+/* Control operations: one message in, its result out. Protection domains and clients here, the rest
+ * by object in ctl_*.c. */
 #include <errno.h>
 #include <stdlib.h>
 

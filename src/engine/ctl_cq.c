@@ -46,7 +46,8 @@ int fns_ctl_cq_create(struct fns_engine *e, struct fns_ctl *m)
 	return 0;
 }
 
-/* Moves to a new, zeroed ring, carrying over what was not consumed; the library then reads from its start. */
+/* Moves to a new, zeroed ring, carrying over what was not consumed; the library then reads from its
+ * start. */
 int fns_ctl_cq_resize(struct fns_engine *e, struct fns_ctl *m)
 {
 	struct fns_cq *cq = fns_ctl_cq(e, m->client, m->handle);
@@ -66,9 +67,8 @@ int fns_ctl_cq_resize(struct fns_engine *e, struct fns_ctl *m)
 		atomic_store_explicit(&ring->entry[i].phase, 1, memory_order_release);
 	}
 	atomic_store_explicit(&ring->consumer, 0, memory_order_release);
-	atomic_store_explicit(
-		&ring->arm, atomic_load_explicit(&cq->ring->arm, memory_order_relaxed),
-		memory_order_seq_cst);
+	atomic_store_explicit(&ring->arm,
+		atomic_load_explicit(&cq->ring->arm, memory_order_relaxed), memory_order_seq_cst);
 	cq->ring = ring;
 	cq->log2 = m->cq.log2;
 	cq->produced = n;
@@ -145,8 +145,7 @@ int fns_ctl_srq_modify(struct fns_engine *e, struct fns_ctl *m)
 
 	if (!srq || (m->srq.mask & ~3u))
 		return -EINVAL;
-	if ((m->srq.mask & 2) &&
-		m->srq.limit > (m->srq.mask & 1 ? m->srq.max_wr : srq->rq.max_wr))
+	if ((m->srq.mask & 2) && m->srq.limit > (m->srq.mask & 1 ? m->srq.max_wr : srq->rq.max_wr))
 		return -EINVAL;
 	if (m->srq.mask & 1) {
 		r = srq_resize(srq, m->srq.max_wr);

@@ -94,8 +94,7 @@ int fns_ctl_mw_create(struct fns_engine *e, struct fns_ctl *m)
 
 	if (!pd || m->mw.type < 1 || m->mw.type > 2)
 		return -EINVAL;
-	r = fns_mw_create(
-		e->nic.mem, pd, m->mw.type == 1 ? FNS_MR_WINDOW_1 : FNS_MR_WINDOW_2, &mw);
+	r = fns_mw_create(e->nic.mem, pd, m->mw.type == 1 ? FNS_MR_WINDOW_1 : FNS_MR_WINDOW_2, &mw);
 	if (r < 0)
 		return r;
 	r = fns_table_add(&e->mrs, mw, &handle);

@@ -46,7 +46,8 @@ static int sq_init(struct fns_sq *sq, const struct fns_ctl_qp_cap *cap)
 	return sq->mem ? 0 : -ENOMEM;
 }
 
-/* A free QPN; numbers are not used again soon, so that late packets of a dead queue pair find nobody. */
+/* A free QPN; numbers are not used again soon, so that late packets of a dead queue pair find
+ * nobody. */
 static uint32_t pick_index(struct fns_engine *e)
 {
 	do {
@@ -57,8 +58,9 @@ static uint32_t pick_index(struct fns_engine *e)
 
 static bool cap_ok(const struct fns_ctl_qp_cap *c)
 {
-	return c->max_send_wr <= MAX_WR && c->max_recv_wr <= MAX_WR && c->max_send_sge <= FNS_MAX_SGE &&
-	       c->max_recv_sge <= FNS_MAX_SGE && c->max_inline <= FNS_MAX_INLINE;
+	return c->max_send_wr <= MAX_WR && c->max_recv_wr <= MAX_WR &&
+	       c->max_send_sge <= FNS_MAX_SGE && c->max_recv_sge <= FNS_MAX_SGE &&
+	       c->max_inline <= FNS_MAX_INLINE;
 }
 
 int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
@@ -148,8 +150,8 @@ static void disconnect(struct fns_qp *qp)
 	qp->path = NULL;
 }
 
-static int connect_to(struct fns_engine *e, struct fns_qp *qp, const struct fns_ctl_av *av,
-	uint32_t dest_qpn)
+static int connect_to(
+	struct fns_engine *e, struct fns_qp *qp, const struct fns_ctl_av *av, uint32_t dest_qpn)
 {
 	struct fns_wire *wire = e->nic.wire;
 	uint8_t prefix = (uint8_t)(dest_qpn >> 16);
@@ -189,7 +191,8 @@ static int quiesce(struct fns_engine *e, struct fns_qp *qp)
 	fns_qp_stop(qp);
 	fns_qp_deactivate(qp);
 	fns_peer_pass(qp);
-	/* A shared receive taken for a message that will not end goes back to its owner as flushed. */
+	/* A shared receive taken for a message that will not end goes back to its owner as flushed.
+	 */
 	if (qp->srq && qp->rsp.have_rwqe && !qp->ops_inflight) {
 		qp->rsp.have_rwqe = false;
 		fns_qp_flush_recv(qp, qp->rsp.wr_id);
@@ -279,8 +282,8 @@ int fns_ctl_qp_modify(struct fns_engine *e, struct fns_ctl *m)
 	if ((a->mask & FNS_QPA_AV) && qp->type != FNS_QPT_UD) {
 		if (e->nic.txq.n)
 			return -EAGAIN;
-		r = connect_to(e, qp, &a->av,
-			a->mask & FNS_QPA_DEST_QPN ? a->dest_qpn : qp->dest_qpn);
+		r = connect_to(
+			e, qp, &a->av, a->mask & FNS_QPA_DEST_QPN ? a->dest_qpn : qp->dest_qpn);
 		if (r < 0)
 			return r;
 	}

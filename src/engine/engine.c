@@ -6,10 +6,16 @@
 #include "engine/engine_priv.h"
 
 /*
- * Of a receive buffer of 212,992 bytes (the kernel's default, which peers are assumed to have), this much may be filled by us. The kernel may keep
- * a quarter of the buffer charged after it was read, and acknowledgements need room.
+ * Of a receive buffer of 212,992 bytes (the kernel's default, which peers are assumed to have),
+ * this much may be filled by us. The kernel may keep a quarter of the buffer charged after it was
+ * read, and acknowledgements need room.
  */
 #define DEFAULT_BUDGET 150000u
+
+/* Acknowledgements left to the application's next call wait this long for it, and only those of few
+ * queue pairs do. */
+#define LAZY_NS  (50 * FNS_NSEC_PER_USEC)
+#define LAZY_QPS 4u
 
 /* Pause before trying again when something could not proceed for a reason that sends no word. */
 #define RETRY_NS (20 * FNS_NSEC_PER_USEC)
@@ -147,22 +153,51 @@ static unsigned schedule(struct fns_engine *e)
 	return turns;
 }
 
+/* Only a few queue pairs, with nothing to send but acknowledgements. */
+static bool only_acks(const struct fns_nic *nic)
+{
+	unsigned n = 0;
+	struct fns_list *it;
+
+	if (nic->txq.n)
+		return false;
+	fns_list_for_each (it, &nic->active) {
+		const struct fns_qp *qp = fns_container_of(it, struct fns_qp, sched);
+
+		if (++n > LAZY_QPS || !qp->ops->only_acks(qp))
+			return false;
+	}
+	return n > 0;
+}
+
 unsigned fns_engine_advance(struct fns_engine *e, uint64_t now_ns, unsigned what)
 {
 	struct fns_nic *nic = &e->nic;
+	uint32_t pushed = nic->pushed;
 	unsigned work = 0;
 
 	nic->now_ns = FNS_MAX(now_ns, nic->now_ns);
 	fns_count(nic->stats, FNS_C_advances);
 	if (what & FNS_ADVANCE_SUBMIT)
 		work += fns_engine_submit(e);
-	if (what & FNS_ADVANCE_RECEIVE)
+	if (what & FNS_ADVANCE_RECEIVE) {
+		if (e->deferred)
+			work += schedule(e);
 		work += fns_engine_receive(e);
+	}
 	if (!nic->dma->ops->caps.completes_inline)
 		work += nic->dma->ops->poll(nic->dma, nic->now_ns);
 	if (fns_timer_next(nic->timers) <= nic->now_ns)
 		work += fns_timer_run(nic->timers, nic->now_ns);
-	if (!fns_list_empty(&nic->active) || nic->txq.n)
+	if ((what & FNS_ADVANCE_LAZY) && nic->pushed != pushed) {
+		e->deferred = only_acks(nic);
+		e->deferred_ns = nic->now_ns;
+	} else if (e->deferred) {
+		/* Posting receives in between does not end the wait. */
+		e->deferred = !(what & FNS_ADVANCE_RECEIVE) && only_acks(nic) &&
+			      nic->now_ns - e->deferred_ns < LAZY_NS;
+	}
+	if (!e->deferred && (!fns_list_empty(&nic->active) || nic->txq.n))
 		work += schedule(e);
 	return work;
 }
@@ -176,6 +211,8 @@ uint64_t fns_engine_next(struct fns_engine *e)
 		at = FNS_MIN(at, nic->dma->ops->next(nic->dma));
 	if (nic->txq.n)
 		at = FNS_MIN(at, nic->now_ns + RETRY_NS);
+	else if (e->deferred)
+		at = FNS_MIN(at, e->deferred_ns + LAZY_NS);
 	else if (!fns_list_empty(&nic->active))
 		at = FNS_MIN(at, nic->now_ns + FNS_NSEC_PER_USEC);
 	return at;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The engine: the NIC as a pure state machine. It never asks for the time, a socket, entropy or (outside control operations) memory:
- * now_ns, wire, DMA backend and seed come in; packets, completions, events and timers go out. The same objects run in an application
- * (inline), in a daemon and in the simulator.
+ * The engine: the NIC as a pure state machine. It never asks for the time, a socket, entropy or
+ * (outside control operations) memory: now_ns, wire, DMA backend and seed come in; packets,
+ * completions, events and timers go out. The same objects run in an application (inline), in a
+ * daemon and in the simulator.
  *
  * One thread at a time: the owner serialises all calls on one engine. Nothing here blocks.
  */
@@ -20,41 +21,51 @@
 struct fns_engine;
 
 struct fns_engine_cfg {
-	struct fns_wire *wire; /* borrowed; must outlive the engine */
-	struct fns_dma *dma;   /* borrowed */
+	struct fns_wire *wire;   /* borrowed; must outlive the engine */
+	struct fns_dma *dma;     /* borrowed */
 	struct fns_stats *stats; /* borrowed, zeroed memory */
-	uint64_t seed;	       /* keys, QPN order */
-	uint64_t start_ns;     /* time of creation */
-	uint8_t prefix;	       /* QPN[23:16] */
-	uint32_t peer_budget;  /* bytes of a peer's receive buffer that may be in use by us; 0: default for 212,992 */
-	uint32_t read_budget;  /* the same of our own, for READ responses; 0: default */
+	uint64_t seed;           /* keys, QPN order */
+	uint64_t start_ns;       /* time of creation */
+	uint8_t prefix;          /* QPN[23:16] */
+	uint32_t peer_budget;    /* bytes of a peer's receive buffer that may be in use by us; 0:
+				    default for 212,992 */
+	uint32_t read_budget;    /* the same of our own, for READ responses; 0: default */
 	const struct fns_cc_ops *cc; /* NULL: static window */
 	struct fns_upcalls up;
 };
 
 /* NULL without memory. */
 struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg);
-/* Destroys everything still in it; no upcalls, no frames. The DMA backend must have nothing in flight that refers to it, or be destroyed
- * before its next poll. */
+/* Destroys everything still in it; no upcalls, no frames. The DMA backend must have nothing in
+ * flight that refers to it, or be destroyed before its next poll. */
 void fns_engine_destroy(struct fns_engine *e);
 
-/* Adds a submission ring (nslots: a power of two) to watch; the memory is the application's. 0 or -ENOSPC (8 at most). */
+/* Adds a submission ring (nslots: a power of two) to watch; the memory is the application's. 0 or
+ * -ENOSPC (8 at most). */
 int fns_engine_attach(struct fns_engine *e, struct fns_sq_shared *ring, uint32_t nslots);
 
 /* What advance does: any set of these. */
 enum {
 	FNS_ADVANCE_SUBMIT = 1 << 0,  /* take descriptors */
 	FNS_ADVANCE_RECEIVE = 1 << 1, /* receive and place */
+	/*
+	 * Acknowledgements may wait for the next advance when this one brought completions: the
+	 * caller is an application thread, which will come back soon, perhaps with a request to
+	 * send along.
+	 */
+	FNS_ADVANCE_LAZY = 1 << 2,
 	FNS_ADVANCE_ALL = FNS_ADVANCE_SUBMIT | FNS_ADVANCE_RECEIVE,
 };
 
 /*
- * Moves everything forward that can move at now_ns (never goes back): submissions, received packets, DMA completions, timers, transmission.
- * Returns an amount of work done, 0 if there was none.
+ * Moves everything forward that can move at now_ns (never goes back): submissions, received
+ * packets, DMA completions, timers, transmission. Returns an amount of work done, 0 if there was
+ * none.
  */
 unsigned fns_engine_advance(struct fns_engine *e, uint64_t now_ns, unsigned what);
 
-/* When it must be advanced again even if nothing arrives: absolute ns, <= now: at once, UINT64_MAX: never. */
+/* When it must be advanced again even if nothing arrives: absolute ns, <= now: at once, UINT64_MAX:
+ * never. */
 uint64_t fns_engine_next(struct fns_engine *e);
 
 /* True if a submission ring holds a descriptor not yet taken. Callable by any thread. */

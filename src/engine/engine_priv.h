@@ -7,22 +7,23 @@
 #include "engine/engine.h"
 #include "transport/qp.h"
 
-#define FNS_QUANTUM	  (64 << 10) /* bytes a queue pair may send before the next one's turn */
-#define FNS_SCHED_BYTES	  (512 << 10) /* bytes sent per advance at most */
-#define FNS_MAX_RINGS	  8u
-#define FNS_MAX_CLIENTS	  256u
-#define FNS_QP_INDEXES	  65536u
-#define FNS_QP_FIRST	  2u /* indexes 0 and 1 are special queue pairs everywhere */
-#define FNS_MAX_QPS	  65000u
-#define FNS_MAX_OBJECTS	  (1u << 20) /* of each other kind */
+#define FNS_QUANTUM     (64 << 10)  /* bytes a queue pair may send before the next one's turn */
+#define FNS_SCHED_BYTES (512 << 10) /* bytes sent per advance at most */
+#define FNS_MAX_RINGS   8u
+#define FNS_MAX_CLIENTS 256u
+#define FNS_QP_INDEXES  65536u
+#define FNS_QP_FIRST    2u /* indexes 0 and 1 are special queue pairs everywhere */
+#define FNS_MAX_QPS     65000u
+#define FNS_MAX_OBJECTS (1u << 20) /* of each other kind */
 
-/* Objects by handle: index + 1 in the low 24 bits, a generation above so that a stale handle does not fit a new object. */
+/* Objects by handle: index + 1 in the low 24 bits, a generation above so that a stale handle does
+ * not fit a new object. */
 struct fns_table {
 	struct fns_slot {
 		void *obj;
 		uint32_t next_free; /* index + 1 */
 		uint8_t gen;
-	} *slot;
+	} * slot;
 	uint32_t size, free; /* free: index + 1 of the first, 0: none */
 };
 
@@ -41,6 +42,8 @@ struct fns_engine {
 	const struct fns_cc_ops *cc;
 	struct fns_rng rng;
 	uint8_t prefix;
+	bool deferred; /* acknowledgements wait: see FNS_ADVANCE_LAZY */
+	uint64_t deferred_ns;
 	struct fns_ring ring[FNS_MAX_RINGS];
 	unsigned nrings;
 	struct fns_qp **qps; /* FNS_QP_INDEXES, by QPN[15:0] */
@@ -64,7 +67,8 @@ unsigned fns_engine_submit(struct fns_engine *e);
 /* rx.c: one burst from the wire; how many packets. Datapath 6/9. */
 unsigned fns_engine_receive(struct fns_engine *e);
 
-/* Control operations by object; each returns 0 or negative errno and writes outputs on success only. */
+/* Control operations by object; each returns 0 or negative errno and writes outputs on success
+ * only. */
 int fns_ctl_pd_create(struct fns_engine *e, struct fns_ctl *m);
 int fns_ctl_pd_destroy(struct fns_engine *e, struct fns_ctl *m);
 int fns_ctl_mr_reg(struct fns_engine *e, struct fns_ctl *m);
@@ -90,9 +94,10 @@ struct fns_pd *fns_ctl_pd(struct fns_engine *e, uint32_t client, uint32_t handle
 struct fns_cq *fns_ctl_cq(struct fns_engine *e, uint32_t client, uint32_t handle);
 struct fns_srq *fns_ctl_srq(struct fns_engine *e, uint32_t client, uint32_t handle);
 
-/* qp_state.c: is this modify allowed (IBTA 10.3, table of transitions)? attr->mask without STATE keeps the state. */
-int fns_qp_modify_check(const struct fns_qp *qp, const struct fns_ctl_qp_attr *a,
-	enum fns_qp_state *next);
+/* qp_state.c: is this modify allowed (IBTA 10.3, table of transitions)? attr->mask without STATE
+ * keeps the state. */
+int fns_qp_modify_check(
+	const struct fns_qp *qp, const struct fns_ctl_qp_attr *a, enum fns_qp_state *next);
 
 /* ctl_qp.c: frees without a trace. The queue pair has nothing in flight. */
 void fns_engine_qp_free(struct fns_engine *e, struct fns_qp *qp);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which modify is allowed: the state diagram of IBTA 10.3.1 with the attributes that each transition requires and permits (table 91), and the
- * ranges of the values.
+ * Which modify is allowed: the state diagram of IBTA 10.3.1 with the attributes that each
+ * transition requires and permits (table 91), and the ranges of the values.
  */
 #include <errno.h>
 
@@ -23,16 +23,19 @@ static const struct transition rc[] = {
 		A(ALT_PATH) | A(ACCESS_FLAGS) | A(PKEY_INDEX)},
 	{FNS_QPS_RTR, FNS_QPS_RTS,
 		A(TIMEOUT) | A(RETRY_CNT) | A(RNR_RETRY) | A(SQ_PSN) | A(MAX_RD_ATOMIC),
-		A(CUR_STATE) | A(ALT_PATH) | A(ACCESS_FLAGS) | A(MIN_RNR_TIMER) | A(PATH_MIG_STATE)},
+		A(CUR_STATE) | A(ALT_PATH) | A(ACCESS_FLAGS) | A(MIN_RNR_TIMER) |
+			A(PATH_MIG_STATE)},
 	{FNS_QPS_RTS, FNS_QPS_RTS, 0,
-		A(CUR_STATE) | A(ALT_PATH) | A(ACCESS_FLAGS) | A(MIN_RNR_TIMER) | A(PATH_MIG_STATE)},
+		A(CUR_STATE) | A(ALT_PATH) | A(ACCESS_FLAGS) | A(MIN_RNR_TIMER) |
+			A(PATH_MIG_STATE)},
 	{FNS_QPS_RTS, FNS_QPS_SQD, 0, A(EN_SQD_ASYNC_NOTIFY)},
 	{FNS_QPS_SQD, FNS_QPS_SQD, 0,
 		A(PORT) | A(AV) | A(TIMEOUT) | A(RETRY_CNT) | A(RNR_RETRY) | A(MAX_RD_ATOMIC) |
 			A(MAX_DEST_RD_ATOMIC) | A(ALT_PATH) | A(ACCESS_FLAGS) | A(PKEY_INDEX) |
 			A(MIN_RNR_TIMER) | A(PATH_MIG_STATE)},
 	{FNS_QPS_SQD, FNS_QPS_RTS, 0,
-		A(CUR_STATE) | A(ALT_PATH) | A(ACCESS_FLAGS) | A(MIN_RNR_TIMER) | A(PATH_MIG_STATE)},
+		A(CUR_STATE) | A(ALT_PATH) | A(ACCESS_FLAGS) | A(MIN_RNR_TIMER) |
+			A(PATH_MIG_STATE)},
 };
 
 static const struct transition uc[] = {
@@ -67,7 +70,7 @@ static const struct transition ud[] = {
 static const struct transition *find(uint8_t type, uint8_t from, uint8_t to)
 {
 	const struct transition *t = type == FNS_QPT_RC ? rc : type == FNS_QPT_UC ? uc : ud;
-	size_t n = type == FNS_QPT_RC	? FNS_ARRAY_SIZE(rc)
+	size_t n = type == FNS_QPT_RC   ? FNS_ARRAY_SIZE(rc)
 		   : type == FNS_QPT_UC ? FNS_ARRAY_SIZE(uc)
 					: FNS_ARRAY_SIZE(ud);
 
@@ -107,8 +110,8 @@ static bool values_ok(const struct fns_ctl_qp_attr *a)
 	return true;
 }
 
-int fns_qp_modify_check(const struct fns_qp *qp, const struct fns_ctl_qp_attr *a,
-	enum fns_qp_state *next)
+int fns_qp_modify_check(
+	const struct fns_qp *qp, const struct fns_ctl_qp_attr *a, enum fns_qp_state *next)
 {
 	uint8_t to = a->mask & A(STATE) ? a->state : qp->state;
 	uint32_t attrs = a->mask & ~(uint32_t)A(STATE);

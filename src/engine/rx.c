@@ -21,12 +21,14 @@ static struct fns_qp *demux(struct fns_engine *e, const struct fns_rx_view *v, s
 		fns_count(st, FNS_C_drop_qp_type);
 		return NULL;
 	}
-	/* Membership bits may differ, but not both be limited (IBTA 10.9.3); we hold a full key of the default partition. */
+	/* Membership bits may differ, but not both be limited (IBTA 10.9.3); we hold a full key of
+	 * the default partition. */
 	if (fns_unlikely((h->pkey & 0x7fff) != (FNS_PKEY_DEFAULT & 0x7fff))) {
 		fns_count(st, FNS_C_drop_pkey);
 		return NULL;
 	}
-	if (qp->type != FNS_QPT_UD && fns_unlikely(!qp->path || !fns_gid_equal(&v->src, &qp->path->remote))) {
+	if (qp->type != FNS_QPT_UD &&
+		fns_unlikely(!qp->path || !fns_gid_equal(&v->src, &qp->path->remote))) {
 		fns_count(st, qp->path ? FNS_C_drop_source : FNS_C_drop_qp_state);
 		return NULL;
 	}

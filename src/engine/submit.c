@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Descriptors out of the submission rings into queue pairs' own storage, at once: the shared ring never waits for one queue pair. Everything
- * read is hostile: copied once, validated, then used. Datapath 2/9 to 3/9.
+ * Descriptors out of the submission rings into queue pairs' own storage, at once: the shared ring
+ * never waits for one queue pair. Everything read is hostile: copied once, validated, then used.
+ * Datapath 2/9 to 3/9.
  */
 #include <string.h>
 
@@ -19,8 +20,8 @@ static uint32_t slots_needed(uint8_t op, uint32_t flags, const struct fns_sqd *d
 	if (flags & FNS_WRF_INLINE)
 		return d->inline_len <= FNS_SQD_INLINE0
 			       ? 1
-			       : 1 + FNS_DIV_UP(d->inline_len - FNS_SQD_INLINE0,
-					       FNS_SQD_INLINE_CONT);
+			       : 1 + FNS_DIV_UP(
+					     d->inline_len - FNS_SQD_INLINE0, FNS_SQD_INLINE_CONT);
 	return d->num_sge <= 1 ? 1 : 1 + FNS_DIV_UP(d->num_sge - 1u, FNS_SQD_SGE_CONT);
 }
 
@@ -76,7 +77,8 @@ static bool take_send(struct fns_engine *e, const struct desc *d, uint8_t op, ui
 		return false;
 	if (qp->state < FNS_QPS_RTS || qp->sq.tail - qp->sq.head >= qp->sq.max_wr)
 		return false;
-	if (flags & FNS_WRF_INLINE ? h->inline_len > qp->sq.max_inline : h->num_sge > qp->sq.max_sge)
+	if (flags & FNS_WRF_INLINE ? h->inline_len > qp->sq.max_inline
+				   : h->num_sge > qp->sq.max_sge)
 		return false;
 	w = fns_sq_at(&qp->sq, qp->sq.tail);
 	memset(w, 0, sizeof(*w));
@@ -214,7 +216,8 @@ bool fns_engine_submissions_pending(const struct fns_engine *e)
 
 	for (i = 0; i < e->nrings; i++) {
 		const struct fns_ring *r = &e->ring[i];
-		/* posted is written by the advancing thread; its release store of credit is what others may read. */
+		/* posted is written by the advancing thread; its release store of credit is what
+		 * others may read. */
 		uint32_t head = atomic_load_explicit(&r->shared->credit, memory_order_acquire);
 		uint32_t ctl = atomic_load_explicit(
 			&r->shared->slot[head & (r->nslots - 1)].ctl, memory_order_acquire);

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inline placement: joins the verbs library and the engine in one process. The thread that posts or polls advances the engine if nobody
- * else does; one helper thread sleeps in epoll and advances it when nobody polls. The only file that sees both sides, and the only one that
- * names the concrete backends.
+ * The inline placement: joins the verbs library and the engine in one process. The thread that
+ * posts or polls advances the engine if nobody else does; one helper thread sleeps in epoll and
+ * advances it when nobody polls. The only file that sees both sides, and the only one that names
+ * the concrete backends.
  *
- * Threads: `lock` is the engine. Application threads try it and go away if it is taken, since whoever holds it looks for new submissions after
- * letting go; control operations and the helper wait for it.
+ * Threads: `lock` is the engine. Application threads try it and go away if it is taken, since
+ * whoever holds it looks for new submissions after letting go; control operations and the helper
+ * wait for it.
  *
- * Who watches the socket: `armed` means that the helper's epoll does, and then a packet wakes it. A thread that polls in a tight loop disarms it (a
- * wake-up costs more than the packet) and sets the watchdog; the watchdog arms it again once polling has stopped. A program that polls now and
- * then but really spins on memory (ib_write_lat) is found out by the watchdog, which meets packets that nobody fetched: then the socket stays
- * armed for a while. The helper itself stays awake for a moment while packets keep coming, as long as nobody else wants its CPU.
+ * Who watches the socket: `armed` means that the helper's epoll does, and then a packet wakes it. A
+ * thread that polls in a tight loop disarms it (a wake-up costs more than the packet) and sets the
+ * watchdog; the watchdog arms it again once polling has stopped. A program that polls now and then
+ * but really spins on memory (ib_write_lat) is found out by the watchdog, which meets packets that
+ * nobody fetched: then the socket stays armed for a while. The helper itself stays awake for a
+ * moment while packets keep coming, as long as nobody else wants its CPU.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -35,22 +39,29 @@
 #include "mem/guard.h"
 #include "pipe/placement.h"
 
-#define RING_SLOTS	4096u
-#define WATCHDOG_NS	FNS_NSEC_PER_MSEC
-#define STREAK_POLLS	64u /* polls in a row that mean spinning */
-#define YIELD_POLLS	256u /* from here on every 16th empty poll lets others run: the peer may need this CPU */
-#define STREAK_GAP_NS	(50 * FNS_NSEC_PER_USEC)
-#define STALE_POLL_NS	(20 * FNS_NSEC_PER_USEC) /* longer ago than this is not spinning */
-#define SPIN_NS		(50 * FNS_NSEC_PER_USEC) /* the helper waits awake this long for the next packet */
-#define SPIN_TAKEN_NS	(15 * FNS_NSEC_PER_USEC) /* a yield that takes longer gave the CPU to somebody */
-#define SPIN_PAUSE_NS	(20 * FNS_NSEC_PER_MSEC) /* then it does not spin for so long */
-#define HOLDOFF_MIN_NS	(50 * FNS_NSEC_PER_MSEC)
-#define HOLDOFF_MAX_NS	FNS_NSEC_PER_SEC
-#define HELPER_ROUNDS	64u /* advances before the helper lets others in */
-#define RECONNECT_NS	FNS_NSEC_PER_SEC
-#define CONTROL_TRIES	2000u /* of 1 ms each */
+#define RING_SLOTS   4096u
+#define WATCHDOG_NS  FNS_NSEC_PER_MSEC
+#define STREAK_POLLS 64u /* polls in a row that mean spinning */
+#define YIELD_POLLS                                                                                \
+	256u /* from here on every 16th empty poll lets others run: the peer may need this CPU */
+#define STREAK_GAP_NS (50 * FNS_NSEC_PER_USEC)
+#define STALE_POLL_NS (20 * FNS_NSEC_PER_USEC) /* longer ago than this is not spinning */
+#define SPIN_NS       (50 * FNS_NSEC_PER_USEC) /* the helper waits awake this long for the next packet \
+						*/
+#define SPIN_TAKEN_NS                                                                              \
+	(15 * FNS_NSEC_PER_USEC) /* a yield that takes longer gave the CPU to somebody */
+#define SPIN_PAUSE_NS  (20 * FNS_NSEC_PER_MSEC) /* then it does not spin for so long */
+#define HOLDOFF_MIN_NS (50 * FNS_NSEC_PER_MSEC)
+#define HOLDOFF_MAX_NS FNS_NSEC_PER_SEC
+#define HELPER_ROUNDS  64u /* advances before the helper lets others in */
+#define RECONNECT_NS   FNS_NSEC_PER_SEC
+#define CONTROL_TRIES  2000u /* of 1 ms each */
 
-enum { EV_SOCKET = 1, EV_TIMER, EV_KEEPER };
+enum {
+	EV_SOCKET = 1,
+	EV_TIMER,
+	EV_KEEPER
+};
 
 static struct {
 	pthread_mutex_t lock;
@@ -61,15 +72,17 @@ static struct {
 	struct fns_sq_shared *ring;
 	struct fns_lease lease;
 	int epfd, timerfd;
-	bool armed;	   /* under lock: the helper's epoll watches the socket */
-	uint64_t timer_ns; /* under lock: what timerfd is set to, UINT64_MAX: nothing */
+	bool armed;             /* under lock: the helper's epoll watches the socket */
+	bool in_epoll;          /* under lock: the socket is in the set, armed or fired */
+	uint64_t timer_ns;      /* under lock: what timerfd is set to, UINT64_MAX: nothing */
 	_Atomic uint32_t polls; /* calls of poll, for the watchdog */
-	uint64_t last_poll_ns;	/* under lock */
-	uint32_t streak, idle;	/* under lock: polls in a row; of these the last ones empty */
+	uint64_t last_poll_ns;  /* under lock */
+	uint32_t streak, idle;  /* under lock: polls in a row; of these the last ones empty */
 	uint64_t holdoff_ns, no_disarm_until_ns; /* under lock: see helper() */
 	/* helper's own */
 	bool keeper_gone;
-	uint64_t work_ns, no_spin_until_ns; /* last time it found something to do; see helper_spin() */
+	uint64_t work_ns,
+		no_spin_until_ns; /* last time it found something to do; see helper_spin() */
 	const struct fns_placement_upcalls *up;
 } nic = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -105,13 +118,18 @@ static void timer_at(uint64_t ns)
 /* Under lock. */
 static void watch_socket(bool on)
 {
-	struct epoll_event ev = {.events = on ? EPOLLIN | EPOLLONESHOT : 0, .data.u32 = EV_SOCKET};
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u32 = EV_SOCKET};
+	int op = !on ? EPOLL_CTL_DEL : nic.in_epoll ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
-	epoll_ctl(nic.epfd, EPOLL_CTL_MOD, nic.lease.sock, &ev);
+	/* Taken out altogether while not armed: even a disabled entry costs every packet's sender a
+	 * walk through its locks. */
+	epoll_ctl(nic.epfd, op, nic.lease.sock, &ev);
+	nic.in_epoll = on;
 	nic.armed = on;
 }
 
-/* Under lock, after an application thread has advanced the engine: the helper must not sleep past the next deadline. */
+/* Under lock, after an application thread has advanced the engine: the helper must not sleep past
+ * the next deadline. */
 static void keep_deadline(void)
 {
 	uint64_t next = fns_engine_next(nic.engine);
@@ -138,7 +156,8 @@ static void unlock_and_recheck(void)
 
 static void inline_submitted(void)
 {
-	/* Pairs with the fence of unlock_and_recheck: either we get the lock or its holder sees the descriptor. */
+	/* Pairs with the fence of unlock_and_recheck: either we get the lock or its holder sees the
+	 * descriptor. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (pthread_mutex_trylock(&nic.lock) != 0)
 		return;
@@ -156,7 +175,9 @@ static void inline_poll(void)
 	if (pthread_mutex_trylock(&nic.lock) != 0)
 		return;
 	now = fns_clock_now_ns();
-	nic.idle = fns_engine_advance(nic.engine, now, FNS_ADVANCE_ALL) ? 0 : nic.idle + 1;
+	nic.idle = fns_engine_advance(nic.engine, now, FNS_ADVANCE_ALL | FNS_ADVANCE_LAZY)
+			   ? 0
+			   : nic.idle + 1;
 	nic.streak = now - nic.last_poll_ns < STREAK_GAP_NS ? nic.streak + 1 : 0;
 	yield = nic.idle >= YIELD_POLLS && nic.idle % 16 == 0;
 	nic.last_poll_ns = now;
@@ -258,16 +279,17 @@ static unsigned helper_advance(void)
 		rounds++;
 	watch_socket(true);
 	nic.timer_ns = 0; /* it may have fired: set it anew */
-	timer_at(nic.keeper_gone ? FNS_MIN(fns_engine_next(nic.engine),
-					   fns_clock_now_ns() + RECONNECT_NS)
-				 : fns_engine_next(nic.engine));
+	timer_at(nic.keeper_gone
+			 ? FNS_MIN(fns_engine_next(nic.engine), fns_clock_now_ns() + RECONNECT_NS)
+			 : fns_engine_next(nic.engine));
 	fns_count(nic.stats, FNS_C_engine_sleeps);
 	return rounds;
 }
 
 /*
- * Not under lock, socket not armed. Packets have come in quick succession: waking up for each would cost more than handling it. Returns when
- * none came for SPIN_NS, when an application thread polls, or when the CPU is wanted.
+ * Not under lock, socket not armed. Packets have come in quick succession: waking up for each would
+ * cost more than handling it. Returns when none came for SPIN_NS, when an application thread polls,
+ * or when the CPU is wanted.
  */
 static void helper_spin(void)
 {
@@ -330,7 +352,8 @@ static void *helper(void *arg)
 			nic.armed = false; /* one shot */
 		polls = atomic_load_explicit(&nic.polls, memory_order_relaxed);
 		now = fns_clock_now_ns();
-		if (packets && fns_engine_advance(nic.engine, now, FNS_ADVANCE_ALL) && may_spin(now)) {
+		if (packets && fns_engine_advance(nic.engine, now, FNS_ADVANCE_ALL) &&
+			may_spin(now)) {
 			unlock_and_recheck();
 			helper_spin();
 			pthread_mutex_lock(&nic.lock);
@@ -361,7 +384,8 @@ static int start_helper(void)
 
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	/* Programs pin the thread that opens the device; the helper must not compete with it there. */
+	/* Programs pin the thread that opens the device; the helper must not compete with it there.
+	 */
 	if (process_cpus_known)
 		pthread_attr_setaffinity_np(&attr, sizeof(process_cpus), &process_cpus);
 	sigfillset(&all);
@@ -380,7 +404,8 @@ static int start_helper(void)
 
 /* --- life --- */
 
-/* The child of a fork shares our socket and must not hold it; its copies of all contexts are dead. */
+/* The child of a fork shares our socket and must not hold it; its copies of all contexts are dead.
+ */
 static void forked_child(void)
 {
 	if (!started)
@@ -413,7 +438,8 @@ static void log_counters(void)
 		fns_log(FNS_LOG_INFO, "counters of pid %d:%s", (int)getpid(), line);
 }
 
-/* An advance under way in the helper still has acknowledgements to send for completions that the application has already seen. */
+/* An advance under way in the helper still has acknowledgements to send for completions that the
+ * application has already seen. */
 __attribute__((destructor)) static void settle(void)
 {
 	if (started && !atomic_load(&dead))
@@ -487,13 +513,15 @@ static bool make_engine(char *err, unsigned errlen)
 	}
 	nic.wire = fns_wire_udp_create(&wc);
 	nic.dma = fns_dma_direct_create();
-	nic.ring = mmap(NULL, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	nic.ring =
+		mmap(NULL, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ec.wire = nic.wire;
 	ec.dma = nic.dma;
 	if (nic.wire && nic.dma && nic.ring != MAP_FAILED)
 		nic.engine = fns_engine_create(&ec);
 	if (!nic.engine || fns_engine_attach(nic.engine, nic.ring, RING_SLOTS) < 0) {
-		snprintf(err, errlen, "cannot start the engine: %s", strerror(errno ? errno : ENOMEM));
+		snprintf(err, errlen, "cannot start the engine: %s",
+			strerror(errno ? errno : ENOMEM));
 		return false;
 	}
 	return true;
@@ -530,7 +558,7 @@ static bool start(char *err, unsigned errlen)
 		snprintf(err, errlen, "cannot watch the socket: %s", strerror(errno));
 		return false;
 	}
-	nic.armed = true;
+	nic.armed = nic.in_epoll = true;
 	pthread_atfork(NULL, NULL, forked_child);
 	if (start_helper() != 0) {
 		snprintf(err, errlen, "cannot start the helper thread");
@@ -545,7 +573,8 @@ const struct fns_placement_ops *fns_placement_start(
 	const struct fns_placement_ops *ops = NULL;
 
 	if (atomic_load(&dead)) {
-		snprintf(err, errlen, "devices opened before a fork are dead in the child; open them after it");
+		snprintf(err, errlen,
+			"devices opened before a fork are dead in the child; open them after it");
 		errno = EIO;
 		return NULL;
 	}

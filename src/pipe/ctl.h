@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Control messages: creating, changing and destroying objects. One fixed-size plain-data struct is both request and answer, so that
- * it can be a function call (inline placement) or a message to another process (service placement). No pointers: host memory is
- * named by u64 addresses, which only the placement's DMA backend may resolve.
+ * Control messages: creating, changing and destroying objects. One fixed-size plain-data struct is
+ * both request and answer, so that it can be a function call (inline placement) or a message to
+ * another process (service placement). No pointers: host memory is named by u64 addresses, which
+ * only the placement's DMA backend may resolve.
  *
- * result: 0 or negative errno; outputs are written only on success. Handles are u32 > 0, owned by the client that made them; a
- * handle of another client, of the wrong kind or dead is -EINVAL. -EBUSY: other objects still use it. -EAGAIN: an operation in flight
- * uses it; advance the engine and ask again.
+ * result: 0 or negative errno; outputs are written only on success. Handles are u32 > 0, owned by
+ * the client that made them; a handle of another client, of the wrong kind or dead is -EINVAL.
+ * -EBUSY: other objects still use it. -EAGAIN: an operation in flight uses it; advance the engine
+ * and ask again.
  */
 #ifndef FNS_PIPE_CTL_H
 #define FNS_PIPE_CTL_H
@@ -17,7 +19,7 @@
 
 enum fns_ctl_op {
 	FNS_CTL_CLIENT_OPEN = 1, /* an ibv_context; out: client */
-	FNS_CTL_CLIENT_CLOSE,	 /* destroys all that the client still owns */
+	FNS_CTL_CLIENT_CLOSE,    /* destroys all that the client still owns */
 	FNS_CTL_PD_CREATE,
 	FNS_CTL_PD_DESTROY,
 	FNS_CTL_MR_REG,
@@ -40,7 +42,11 @@ enum fns_ctl_op {
 	FNS_CTL_AH_DESTROY,
 };
 
-enum fns_qp_type { FNS_QPT_RC = 2, FNS_QPT_UC = 3, FNS_QPT_UD = 4 }; /* as ibv_qp_type */
+enum fns_qp_type {
+	FNS_QPT_RC = 2,
+	FNS_QPT_UC = 3,
+	FNS_QPT_UD = 4
+}; /* as ibv_qp_type */
 
 enum fns_qp_state { /* as ibv_qp_state */
 	FNS_QPS_RESET = 0,
@@ -81,7 +87,7 @@ enum {
 /* An address vector, GID index already resolved by the library. */
 struct fns_ctl_av {
 	struct fns_gid sgid, dgid;
-	uint32_t ifindex;   /* scope of link-local addresses and the device's interface */
+	uint32_t ifindex; /* scope of link-local addresses and the device's interface */
 	uint32_t flow_label;
 	uint8_t traffic_class, hop_limit, sl, sgid_index;
 	uint8_t is_global, static_rate, src_path_bits, port;
@@ -105,7 +111,7 @@ struct fns_ctl_qp_attr {
 };
 
 struct fns_ctl {
-	uint32_t op;	 /* enum fns_ctl_op */
+	uint32_t op; /* enum fns_ctl_op */
 	int32_t result;
 	uint32_t client; /* in, except CLIENT_OPEN where it is out */
 	uint32_t handle; /* in: the object; create: out */
@@ -114,16 +120,17 @@ struct fns_ctl {
 		struct { /* MR_REG, MR_REREG */
 			uint64_t addr, len, iova;
 			uint32_t pd, access;
-			uint32_t flags;	   /* MR_REREG: FNS_REREG_* */
-			uint32_t key;	   /* out: lkey == rkey */
+			uint32_t flags; /* MR_REREG: FNS_REREG_* */
+			uint32_t key;   /* out: lkey == rkey */
 		} mr;
 		struct { /* MW_CREATE; type as ibv_mw_type */
 			uint32_t pd, type;
 			uint32_t key; /* out */
 		} mw;
 		/*
-		 * CQ_CREATE, CQ_RESIZE: ring is a struct fns_cq_shared with 1 << log2 entries, zeroed. A resize carries what was not
-		 * consumed and arm over into the new ring, from entry 0 on; -EINVAL when it does not fit.
+		 * CQ_CREATE, CQ_RESIZE: ring is a struct fns_cq_shared with 1 << log2 entries,
+		 * zeroed. A resize carries what was not consumed and arm over into the new ring,
+		 * from entry 0 on; -EINVAL when it does not fit.
 		 */
 		struct {
 			uint64_t ring;
@@ -139,15 +146,20 @@ struct fns_ctl {
 			uint8_t type, sq_sig_all;
 			uint8_t gen; /* out: for descriptors */
 		} qp;
-		struct fns_ctl_qp_attr qp_attr; /* QP_MODIFY (to RESET: fns_cqe.wqe_count starts over from 0), QP_QUERY */
-		struct {			/* AH_CREATE */
+		struct fns_ctl_qp_attr qp_attr; /* QP_MODIFY (to RESET: fns_cqe.wqe_count starts
+						   over from 0), QP_QUERY */
+		struct {                        /* AH_CREATE */
 			uint32_t pd;
 			struct fns_ctl_av av;
 		} ah;
 	};
 };
 
-enum { FNS_REREG_TRANSLATION = 1, FNS_REREG_PD = 2, FNS_REREG_ACCESS = 4 }; /* as ibv_rereg_mr_flags */
+enum {
+	FNS_REREG_TRANSLATION = 1,
+	FNS_REREG_PD = 2,
+	FNS_REREG_ACCESS = 4
+}; /* as ibv_rereg_mr_flags */
 
 /* Asynchronous events, numbered as ibv_event_type. */
 enum fns_event_type {
@@ -165,7 +177,7 @@ enum fns_event_type {
 /* What the engine tells the application out of band; cookies are those given at create. */
 struct fns_event {
 	uint32_t client;
-	uint32_t type;	 /* enum fns_event_type */
+	uint32_t type;   /* enum fns_event_type */
 	uint64_t cookie; /* of the QP, CQ or SRQ that it is about */
 };
 

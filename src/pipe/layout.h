@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The contract between the application side (verbs) and the engine side: the only memory that both write. Everything is cache
- * lines with a phase bit that says "valid": no index is read across the boundary and no doorbell is rung. Consumers post their
- * credit into a line of the producer's side. All integers are in host order.
+ * The contract between the application side (verbs) and the engine side: the only memory that both
+ * write. Everything is cache lines with a phase bit that says "valid": no index is read across the
+ * boundary and no doorbell is rung. Consumers post their credit into a line of the producer's side.
+ * All integers are in host order.
  *
- * The engine treats every byte it reads from here as hostile: copy a slot once, validate the copy, use the copy.
+ * The engine treats every byte it reads from here as hostile: copy a slot once, validate the copy,
+ * use the copy.
  */
 #ifndef FNS_PIPE_LAYOUT_H
 #define FNS_PIPE_LAYOUT_H
@@ -15,20 +17,22 @@
 #include "base/util.h"
 
 /*
- * Submission ring: 64-byte slots, a power of two of them. A descriptor is one head slot and nslots - 1 continuation slots, each
- * with its own control word whose phase bit is valid in its lap: lap 0 is phase 1, lap 1 is phase 0, ... The producer writes a
- * slot's 60 bytes, then stores ctl with release order; continuation slots before their head, so that a valid head means a whole
+ * Submission ring: 64-byte slots, a power of two of them. A descriptor is one head slot and nslots
+ * - 1 continuation slots, each with its own control word whose phase bit is valid in its lap: lap 0
+ * is phase 1, lap 1 is phase 0, ... The producer writes a slot's 60 bytes, then stores ctl with
+ * release order; continuation slots before their head, so that a valid head means a whole
  * descriptor.
  */
-#define FNS_SQD_PHASE	      0x1u	    /* ctl bit 0 */
-#define FNS_SQD_NSLOTS(ctl)   ((ctl) >> 1 & 0x3fu) /* ctl bits 6..1; 0 in a continuation slot */
-#define FNS_SQD_OPCODE(ctl)   ((ctl) >> 8 & 0xffu)
-#define FNS_SQD_FLAGS(ctl)    ((ctl) >> 16)
+#define FNS_SQD_PHASE       0x1u                 /* ctl bit 0 */
+#define FNS_SQD_NSLOTS(ctl) ((ctl) >> 1 & 0x3fu) /* ctl bits 6..1; 0 in a continuation slot */
+#define FNS_SQD_OPCODE(ctl) ((ctl) >> 8 & 0xffu)
+#define FNS_SQD_FLAGS(ctl)  ((ctl) >> 16)
 #define FNS_SQD_CTL(phase, nslots, op, flags)                                                      \
-	((uint32_t)(phase) | (uint32_t)(nslots) << 1 | (uint32_t)(op) << 8 | (uint32_t)(flags) << 16)
+	((uint32_t)(phase) | (uint32_t)(nslots) << 1 | (uint32_t)(op) << 8 |                       \
+		(uint32_t)(flags) << 16)
 
-#define FNS_MAX_SGE	16u  /* per work request, either side */
-#define FNS_MAX_INLINE	512u /* bytes per work request */
+#define FNS_MAX_SGE       16u  /* per work request, either side */
+#define FNS_MAX_INLINE    512u /* bytes per work request */
 #define FNS_SQD_MAX_SLOTS 10u
 
 enum fns_sqd_op {
@@ -63,10 +67,10 @@ struct fns_sqd_sge {
 /* Head slot. */
 struct fns_sqd {
 	_Atomic uint32_t ctl;
-	uint32_t qpn;	 /* queue pair number or SRQ handle */
+	uint32_t qpn; /* queue pair number or SRQ handle */
 	uint64_t wr_id;
 	union {
-		uint64_t remote_addr;		     /* WRITE, READ, atomics */
+		uint64_t remote_addr; /* WRITE, READ, atomics */
 		struct {
 			uint32_t ah, remote_qpn; /* UD: address handle, destination */
 		} ud;
@@ -75,24 +79,25 @@ struct fns_sqd {
 		uint32_t rkey; /* WRITE, READ, atomics */
 		uint32_t qkey; /* UD */
 	};
-	uint32_t imm;	      /* immediate in network order as the application gave it, or the rkey to invalidate */
-	uint8_t num_sge;      /* 0..FNS_MAX_SGE */
-	uint8_t gen;	      /* low byte of the queue pair's generation: stale descriptors are dropped */
-	uint16_t inline_len;  /* with FNS_WRF_INLINE: bytes of data instead of SGEs */
+	uint32_t imm;    /* immediate in network order as the application gave it, or the rkey to
+			    invalidate */
+	uint8_t num_sge; /* 0..FNS_MAX_SGE */
+	uint8_t gen; /* low byte of the queue pair's generation: stale descriptors are dropped */
+	uint16_t inline_len; /* with FNS_WRF_INLINE: bytes of data instead of SGEs */
 	uint32_t reserved;
 	union {
 		struct fns_sqd_sge sge0; /* first SGE; more in continuation slots */
-		uint8_t inline0[24];	 /* first inline bytes */
+		uint8_t inline0[24];     /* first inline bytes */
 	};
 };
 
-#define FNS_SQD_INLINE0 24u
+#define FNS_SQD_INLINE0     24u
 #define FNS_SQD_INLINE_CONT 56u /* inline bytes in a continuation slot */
-#define FNS_SQD_SGE_CONT 3u	/* SGEs in a continuation slot */
+#define FNS_SQD_SGE_CONT    3u  /* SGEs in a continuation slot */
 
 /*
- * Continuation slot. CMP_SWAP and FETCH_ADD have exactly one, with `atomic`; BIND_MW exactly one, with `bind`; else SGEs 1.. by
- * threes, or inline data from byte 24 on by 56.
+ * Continuation slot. CMP_SWAP and FETCH_ADD have exactly one, with `atomic`; BIND_MW exactly one,
+ * with `bind`; else SGEs 1.. by threes, or inline data from byte 24 on by 56.
  */
 struct fns_sqd_cont {
 	_Atomic uint32_t ctl; /* phase only */
@@ -117,12 +122,14 @@ _Static_assert(sizeof(struct fns_sqd) == FNS_CACHELINE, "one cache line");
 _Static_assert(sizeof(struct fns_sqd_cont) == FNS_CACHELINE, "one cache line");
 
 /*
- * Submission ring as both sides see it. `credit` is written by the engine alone (release): the free-running count of slots that it
- * has consumed; the producer keeps its own count and may run at most nslots ahead of it.
+ * Submission ring as both sides see it. `credit` is written by the engine alone (release): the
+ * free-running count of slots that it has consumed; the producer keeps its own count and may run at
+ * most nslots ahead of it.
  */
 struct fns_sq_shared {
 	_Alignas(FNS_CACHELINE) _Atomic uint32_t credit;
-	_Alignas(FNS_CACHELINE) struct fns_sqd slot[]; /* zeroed at start: phase 0 is invalid in lap 0 */
+	_Alignas(FNS_CACHELINE) struct fns_sqd
+		slot[]; /* zeroed at start: phase 0 is invalid in lap 0 */
 };
 
 /* Access rights, as ibv_access_flags has them. */
@@ -169,28 +176,34 @@ enum fns_wc_opcode {
 };
 
 /* fns_cqe.wc_flags, numbered as ibv_wc_flags. */
-enum { FNS_WCF_GRH = 1 << 0, FNS_WCF_WITH_IMM = 1 << 1, FNS_WCF_WITH_INV = 1 << 3 };
+enum {
+	FNS_WCF_GRH = 1 << 0,
+	FNS_WCF_WITH_IMM = 1 << 1,
+	FNS_WCF_WITH_INV = 1 << 3
+};
 
 /*
- * One completion. The engine is the only producer; it writes bytes 0..59, then phase with release order. The lap rule is that of
- * the submission ring. wqe_count is what frees queue space in the library: for a send completion, the free-running 32-bit count of
- * send work requests of this queue pair retired up to and including this one (unsignalled ones before it included); for a
- * receive completion it is 1.
+ * One completion. The engine is the only producer; it writes bytes 0..59, then phase with release
+ * order. The lap rule is that of the submission ring. wqe_count is what frees queue space in the
+ * library: for a send completion, the free-running 32-bit count of send work requests of this queue
+ * pair retired up to and including this one (unsignalled ones before it included); for a receive
+ * completion it is 1.
  */
 struct fns_cqe {
 	uint64_t wr_id;
 	uint64_t timestamp_ns; /* of the engine's clock */
 	uint32_t byte_len;
-	uint32_t imm;	     /* network order as on the wire; with FNS_WCF_WITH_INV: the rkey invalidated, host order */
-	uint32_t qpn;	     /* local queue pair */
-	uint32_t src_qp;     /* UD: sender */
+	uint32_t imm; /* network order as on the wire; with FNS_WCF_WITH_INV: the rkey invalidated,
+			 host order */
+	uint32_t qpn; /* local queue pair */
+	uint32_t src_qp; /* UD: sender */
 	uint32_t wqe_count;
-	uint32_t srq;	     /* SRQ handle the receive came from, 0 if none */
+	uint32_t srq;        /* SRQ handle the receive came from, 0 if none */
 	uint32_t vendor_err; /* drop reason or NAK code behind a failure, for humans */
-	uint8_t status;	     /* enum fns_wc_status */
-	uint8_t opcode;	     /* enum fns_wc_opcode */
+	uint8_t status;      /* enum fns_wc_status */
+	uint8_t opcode;      /* enum fns_wc_opcode */
 	uint8_t wc_flags;
-	uint8_t is_send;     /* 1: of the send queue, 0: of a receive queue (valid on errors too) */
+	uint8_t is_send; /* 1: of the send queue, 0: of a receive queue (valid on errors too) */
 	uint32_t reserved[3];
 	_Atomic uint32_t phase; /* bit 0 */
 };
@@ -204,9 +217,10 @@ enum {
 };
 
 /*
- * Completion ring in host memory. consumer: written by the library alone (release), free-running count of entries consumed.
- * arm: stored by the library, exchanged to NONE by the engine when it raises the event; both sides use sequentially consistent
- * order around it so that "arm, poll once more, sleep" loses nothing.
+ * Completion ring in host memory. consumer: written by the library alone (release), free-running
+ * count of entries consumed. arm: stored by the library, exchanged to NONE by the engine when it
+ * raises the event; both sides use sequentially consistent order around it so that "arm, poll once
+ * more, sleep" loses nothing.
  */
 struct fns_cq_shared {
 	_Alignas(FNS_CACHELINE) _Atomic uint32_t consumer;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where the engine runs, as the verbs library sees it: the one seam between an application's objects and an engine that may live in
- * the same process (inline) or in another (service). All slots are thread-safe.
+ * Where the engine runs, as the verbs library sees it: the one seam between an application's
+ * objects and an engine that may live in the same process (inline) or in another (service). All
+ * slots are thread-safe.
  */
 #ifndef FNS_PIPE_PLACEMENT_H
 #define FNS_PIPE_PLACEMENT_H
@@ -9,21 +10,27 @@
 #include "pipe/ctl.h"
 #include "pipe/layout.h"
 
-/* Upcalls to the library, from whatever thread advances the engine, which holds the engine: they must not block, nor call back. */
+/* Upcalls to the library, from whatever thread advances the engine, which holds the engine: they
+ * must not block, nor call back. */
 struct fns_placement_upcalls {
-	/* A completion queue that was armed has something; channel and cq are the cookies given at CQ_CREATE. */
+	/* A completion queue that was armed has something; channel and cq are the cookies given at
+	 * CQ_CREATE. */
 	void (*comp_event)(uint64_t channel, uint64_t cq);
 	void (*async_event)(const struct fns_event *ev);
 };
 
 struct fns_placement_ops {
-	/* Executes one control message; blocks while the engine is busy elsewhere. Result also in msg->result. */
+	/* Executes one control message; blocks while the engine is busy elsewhere. Result also in
+	 * msg->result. */
 	int (*control)(struct fns_ctl *msg);
-	/* The submission ring and its number of slots (a power of two), shared by all queue pairs of the process. */
+	/* The submission ring and its number of slots (a power of two), shared by all queue pairs
+	 * of the process. */
 	struct fns_sq_shared *(*sq)(uint32_t *nslots);
-	/* Called after descriptors were published: lets the engine take them. Inline: this thread advances the engine if it is free. */
+	/* Called after descriptors were published: lets the engine take them. Inline: this thread
+	 * advances the engine if it is free. */
 	void (*submitted)(void);
-	/* Called when a CQ was polled and found empty. Inline: this thread advances the engine (receive, timers, transmit). */
+	/* Called when a CQ was polled and found empty. Inline: this thread advances the engine
+	 * (receive, timers, transmit). */
 	void (*poll)(void);
 	/* Called when the application arms a CQ and is likely to sleep. */
 	void (*will_sleep)(void);
@@ -32,8 +39,9 @@ struct fns_placement_ops {
 };
 
 /*
- * Starts the process's placement at first use (lease of a port slot, engine, helper thread) and returns its ops; later calls return
- * the same. NULL on failure with a sentence for humans in err. After a fork the child has none: every call gives NULL, EIO in err.
+ * Starts the process's placement at first use (lease of a port slot, engine, helper thread) and
+ * returns its ops; later calls return the same. NULL on failure with a sentence for humans in err.
+ * After a fork the child has none: every call gives NULL, EIO in err.
  */
 const struct fns_placement_ops *fns_placement_start(
 	const struct fns_placement_upcalls *up, char *err, unsigned errlen);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Statistics of one engine, in a memory file that anybody allowed may map read-only (flexins status gets it from the keeper). The
- * engine is the only writer, by relaxed stores; readers tolerate values of slightly different moments.
+ * Statistics of one engine, in a memory file that anybody allowed may map read-only (flexins status
+ * gets it from the keeper). The engine is the only writer, by relaxed stores; readers tolerate
+ * values of slightly different moments.
  */
 #ifndef FNS_PIPE_STATS_H
 #define FNS_PIPE_STATS_H
@@ -20,7 +21,7 @@
 	X(tx_trains, "sends of the wire, each one or more packets")                                \
 	X(tx_blocked, "times the wire refused for lack of space")                                  \
 	X(tx_errors, "packets that the wire could not send")                                       \
-	X(tx_payload_referenced, "payload bytes gathered from application memory in place")       \
+	X(tx_payload_referenced, "payload bytes gathered from application memory in place")        \
 	X(tx_payload_staged, "payload bytes copied before sending: small or sent again")           \
 	X(rx_packets, "packets received")                                                          \
 	X(rx_bytes, "bytes of those, BTH to ICRC")                                                 \
@@ -92,14 +93,16 @@ struct fns_stats {
 	char comm[16];
 	_Atomic uint64_t qps; /* queue pairs alive */
 	_Atomic uint64_t counter[FNS_C_COUNT];
-	_Alignas(64) struct fns_stats_qp qp[FNS_STATS_MAX_QP]; /* sparse: pages untouched cost nothing */
+	_Alignas(64) struct fns_stats_qp
+		qp[FNS_STATS_MAX_QP]; /* sparse: pages untouched cost nothing */
 };
 
 /* The one writer adds. */
 static inline void fns_count_add(struct fns_stats *s, enum fns_counter c, uint64_t n)
 {
 	atomic_store_explicit(&s->counter[c],
-		atomic_load_explicit(&s->counter[c], memory_order_relaxed) + n, memory_order_relaxed);
+		atomic_load_explicit(&s->counter[c], memory_order_relaxed) + n,
+		memory_order_relaxed);
 }
 
 static inline void fns_count(struct fns_stats *s, enum fns_counter c)

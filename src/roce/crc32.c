@@ -66,8 +66,9 @@ uint32_t fns_crc32_portable(uint32_t crc, const void *buf, size_t len)
 
 #if defined(HAVE_ISAL) && defined(__x86_64__)
 /*
- * ISA-L leaves the upper halves of the vector registers in use, after which every SSE instruction of code compiled for plain x86-64 pays for it:
- * seen 120 ns a packet on an Intel Xeon, more than all else that a packet costs.
+ * ISA-L leaves the upper halves of the vector registers in use, after which every SSE instruction
+ * of code compiled for plain x86-64 pays for it: seen 120 ns a packet on an Intel Xeon, more than
+ * all else that a packet costs.
  */
 static inline void clean_upper_halves(void)
 {

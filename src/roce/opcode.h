@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one opcode table (IBTA Vol 1, 9.2, table 38): what each BTH opcode is, which headers follow and how long they are.
- * Parsers, builders, transports and tests take behaviour from here. Pure.
+ * The one opcode table (IBTA Vol 1, 9.2, table 38): what each BTH opcode is, which headers follow
+ * and how long they are. Parsers, builders, transports and tests take behaviour from here. Pure.
  */
 #ifndef FNS_ROCE_OPCODE_H
 #define FNS_ROCE_OPCODE_H
@@ -9,7 +9,12 @@
 #include <stdint.h>
 
 /* Transport class, BTH opcode bits 7..5. */
-enum fns_tclass { FNS_TC_RC = 0x00, FNS_TC_UC = 0x20, FNS_TC_RD = 0x40, FNS_TC_UD = 0x60 };
+enum fns_tclass {
+	FNS_TC_RC = 0x00,
+	FNS_TC_UC = 0x20,
+	FNS_TC_RD = 0x40,
+	FNS_TC_UD = 0x60
+};
 
 /* BTH opcode bits 4..0. */
 enum fns_opcode {
@@ -37,8 +42,9 @@ enum fns_opcode {
 	FNS_OP_SEND_LAST_INV = 0x16,
 	FNS_OP_SEND_ONLY_INV = 0x17,
 	/*
-	 * Ours, in the UC and UD classes, where IBTA has reserved it: a bare BTH that says "taken out of my receive buffer up to this PSN of
-	 * yours". Sent only in answer to an AckReq bit, which nobody else sets on these services.
+	 * Ours, in the UC and UD classes, where IBTA has reserved it: a bare BTH that says "taken
+	 * out of my receive buffer up to this PSN of yours". Sent only in answer to an AckReq bit,
+	 * which nobody else sets on these services.
 	 */
 	FNS_OP_CREDIT = 0x1f,
 };
@@ -55,8 +61,8 @@ enum {
 	FNS_OPF_READ_REQ = 1 << 7,
 	FNS_OPF_READ_RESP = 1 << 8,
 	FNS_OPF_ATOMIC = 1 << 9,
-	FNS_OPF_ACK = 1 << 10,	    /* ACK and ATOMIC ACK */
-	FNS_OPF_REQUEST = 1 << 11,  /* goes to a responder; else to a requester */
+	FNS_OPF_ACK = 1 << 10,     /* ACK and ATOMIC ACK */
+	FNS_OPF_REQUEST = 1 << 11, /* goes to a responder; else to a requester */
 	FNS_OPF_RETH = 1 << 12,
 	FNS_OPF_AETH = 1 << 13,
 	FNS_OPF_IMM = 1 << 14,
@@ -64,8 +70,8 @@ enum {
 	FNS_OPF_DETH = 1 << 16,
 	FNS_OPF_ATOMIC_ETH = 1 << 17,
 	FNS_OPF_ATOMIC_ACK_ETH = 1 << 18,
-	FNS_OPF_PAYLOAD = 1 << 19,  /* may carry payload */
-	FNS_OPF_CREDIT = 1 << 20,   /* FlexiNS receive credit */
+	FNS_OPF_PAYLOAD = 1 << 19, /* may carry payload */
+	FNS_OPF_CREDIT = 1 << 20,  /* FlexiNS receive credit */
 };
 
 struct fns_opcode_info {

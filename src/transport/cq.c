@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine's side of a completion ring. Datapath 8/9: one 64-byte completion with a phase bit into host memory. */
+/* The engine's side of a completion ring. Datapath 8/9: one 64-byte completion with a phase bit
+ * into host memory. */
 #include <string.h>
 
 #include "transport/qp.h"
@@ -46,9 +47,10 @@ bool fns_cq_push(struct fns_nic *nic, struct fns_cq *cq, struct fns_cqe *cqe, bo
 	cqe->timestamp_ns = nic->now_ns;
 	slot = &cq->ring->entry[cq->produced & (size - 1)];
 	memcpy(slot, cqe, offsetof(struct fns_cqe, phase));
-	atomic_store_explicit(&slot->phase, (cq->produced >> cq->log2 & 1) ^ 1,
-		memory_order_release);
+	atomic_store_explicit(
+		&slot->phase, (cq->produced >> cq->log2 & 1) ^ 1, memory_order_release);
 	cq->produced++;
+	nic->pushed++;
 	if (cq->channel)
 		cq_raise(nic, cq, solicited || cqe->status != FNS_WC_SUCCESS);
 	return true;

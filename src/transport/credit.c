@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Receive credit for UC and UD between FlexiNS peers. A NIC takes packets as fast as the link brings them; our receiver has a socket buffer, and
- * these services repair nothing. So their packets count in the peer's window too, and now and then one asks, by the AckReq bit that IBTA leaves
- * unused on them, how far the receiver has come. The answer is a vendor opcode that only who sets that bit ever gets.
+ * Receive credit for UC and UD between FlexiNS peers. A NIC takes packets as fast as the link
+ * brings them; our receiver has a socket buffer, and these services repair nothing. So their
+ * packets count in the peer's window too, and now and then one asks, by the AckReq bit that IBTA
+ * leaves unused on them, how far the receiver has come. The answer is a vendor opcode that only who
+ * sets that bit ever gets.
  */
 #include <string.h>
 
 #include "transport/credit.h"
 #include "transport/qp.h"
 
-#define WAIT_KNOWN_NS	(100 * FNS_NSEC_PER_MSEC) /* a peer that has answered may be starved of CPU */
-#define WAIT_UNKNOWN_NS (4 * FNS_NSEC_PER_MSEC)	  /* at first; doubles */
-#define SILENCES	4u /* after so many waits in vain it is another NIC: 60 ms in all */
-#define PROBE_COST	(1u << 20) /* between marks to a silent peer: it may have been starved, not deaf */
+#define WAIT_KNOWN_NS (100 * FNS_NSEC_PER_MSEC) /* a peer that has answered may be starved of CPU  \
+						 */
+#define WAIT_UNKNOWN_NS (4 * FNS_NSEC_PER_MSEC) /* at first; doubles */
+#define SILENCES        4u /* after so many waits in vain it is another NIC: 60 ms in all */
+#define PROBE_COST                                                                                 \
+	(1u << 20) /* between marks to a silent peer: it may have been starved, not deaf */
 
 static bool deaf(const struct fns_peer *p)
 {
@@ -51,8 +55,8 @@ void fns_credit_sent(struct fns_qp *qp, struct fns_peer *p, uint32_t psn, uint32
 	p->inflight += cost;
 	if (mark) {
 		p->un.marked = p->un.sent;
-		p->un.mark[p->un.tail++ % FNS_CREDIT_MARKS] = (struct fns_credit_mark){
-			.qpn = qp->qpn, .psn = psn, .cost = p->un.sent};
+		p->un.mark[p->un.tail++ % FNS_CREDIT_MARKS] =
+			(struct fns_credit_mark){.qpn = qp->qpn, .psn = psn, .cost = p->un.sent};
 	}
 	if (!fns_timer_is_set(&p->un.timer))
 		fns_timer_set(qp->nic->timers, &p->un.timer, now + patience(p));
@@ -89,8 +93,7 @@ void fns_credit_rx(struct fns_qp *qp, const struct fns_hdr *h, const struct fns_
 	struct fns_list *it;
 	uint32_t i;
 
-	fns_list_for_each(it, &qp->nic->peers)
-	{
+	fns_list_for_each (it, &qp->nic->peers) {
 		struct fns_peer *p = fns_container_of(it, struct fns_peer, node);
 
 		if (!fns_gid_equal(&p->remote, &v->src))

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Payload of outgoing packets: in place where it lies, or staged into NIC memory first. Staged are small payloads and everything that is
- * sent again (a software ICRC over memory that the application writes meanwhile comes out wrong, and in place it would again), and all
- * payload when host memory is not near.
+ * Payload of outgoing packets: in place where it lies, or staged into NIC memory first. Staged are
+ * small payloads and everything that is sent again (a software ICRC over memory that the
+ * application writes meanwhile comes out wrong, and in place it would again), and all payload when
+ * host memory is not near.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a transport gets from the engine it runs in: memory, wire, timers, the transmit queue, the list of active queue pairs, and the
- * time of this advance. The engine owns it; transports run on the engine's thread only and hold nothing across calls but queue pairs.
+ * What a transport gets from the engine it runs in: memory, wire, timers, the transmit queue, the
+ * list of active queue pairs, and the time of this advance. The engine owns it; transports run on
+ * the engine's thread only and hold nothing across calls but queue pairs.
  */
 #ifndef FNS_TRANSPORT_NIC_H
 #define FNS_TRANSPORT_NIC_H
@@ -17,12 +18,13 @@
 struct fns_qp;
 struct fns_ah;
 
-#define FNS_STAGE_BYTES	    4096u /* largest PMTU */
-#define FNS_STAGE_BUFS	    256u
-#define FNS_RXOPS	    1024u
-#define FNS_STAGE_THRESHOLD 256u  /* payloads up to this are staged before the ICRC is made */
+#define FNS_STAGE_BYTES     4096u /* largest PMTU */
+#define FNS_STAGE_BUFS      256u
+#define FNS_RXOPS           1024u
+#define FNS_STAGE_THRESHOLD 256u /* payloads up to this are staged before the ICRC is made */
 
-/* What the engine calls upward; the placement or the simulator implements it. Must not call back into the engine. */
+/* What the engine calls upward; the placement or the simulator implements it. Must not call back
+ * into the engine. */
 struct fns_upcalls {
 	void (*comp_event)(void *ctx, uint64_t channel, uint64_t cq_cookie);
 	void (*async_event)(void *ctx, const struct fns_event *ev);
@@ -30,8 +32,8 @@ struct fns_upcalls {
 };
 
 /*
- * Frames on their way to the wire. Filled by transports through fns_txq_*, handed over by fns_txq_flush. Staging buffers that frames
- * refer to go back to the pool after the flush.
+ * Frames on their way to the wire. Filled by transports through fns_txq_*, handed over by
+ * fns_txq_flush. Staging buffers that frames refer to go back to the pool after the flush.
  */
 struct fns_txq {
 	unsigned n, sent; /* frames in the batch; of these already taken by the wire */
@@ -39,37 +41,40 @@ struct fns_txq {
 	unsigned nstage;
 	bool blocked; /* the wire was full: no new frames until a flush succeeds */
 	struct fns_frame frame[FNS_TX_BATCH];
-	bool notify[FNS_TX_BATCH];	  /* tell the transport when the wire has taken it */
+	bool notify[FNS_TX_BATCH]; /* tell the transport when the wire has taken it */
 	struct fns_sg sg[FNS_FRAME_SGS];
-	void *stage[FNS_TX_BATCH];	  /* staging buffers to give back */
+	void *stage[FNS_TX_BATCH]; /* staging buffers to give back */
 };
 
 struct fns_nic {
 	uint64_t now_ns;
+	uint32_t pushed; /* completions written, free-running */
 	struct fns_mem *mem;
 	struct fns_dma *dma;
 	struct fns_wire *wire;
 	struct fns_stats *stats;
 	struct fns_timer_wheel *timers;
 	struct fns_upcalls up;
-	struct fns_list active;	      /* queue pairs with something to send, in service order */
-	struct fns_list peers;	      /* struct fns_peer */
+	struct fns_list active;       /* queue pairs with something to send, in service order */
+	struct fns_list peers;        /* struct fns_peer */
 	struct fns_list read_waiters; /* queue pairs waiting for our own receive buffer */
-	uint32_t read_cost;	      /* cost of READ responses that we have asked for */
-	uint32_t read_budget;	      /* what they may cost at most */
-	uint32_t peer_budget;	      /* a peer's window at most, in its buffer cost */
-	struct fns_pool stage;	      /* FNS_STAGE_BYTES each */
-	struct fns_pool rxops;	      /* struct fns_rxop */
-	bool stage_always;	      /* host memory is not near: all payload is fetched */
+	uint32_t read_cost;           /* cost of READ responses that we have asked for */
+	uint32_t read_budget;         /* what they may cost at most */
+	uint32_t peer_budget;         /* a peer's window at most, in its buffer cost */
+	struct fns_pool stage;        /* FNS_STAGE_BYTES each */
+	struct fns_pool rxops;        /* struct fns_rxop */
+	bool stage_always;            /* host memory is not near: all payload is fetched */
 	struct fns_ah *(*find_ah)(struct fns_nic *nic, uint32_t handle); /* NULL: no such */
 	struct fns_txq txq;
 };
 
 /* --- transmit queue (txq.c) --- */
 
-/* The next free frame with room for max_sg pieces, flushing first if needed; NULL when the wire is full. Not counted until commit. */
+/* The next free frame with room for max_sg pieces, flushing first if needed; NULL when the wire is
+ * full. Not counted until commit. */
 struct fns_frame *fns_txq_frame(struct fns_nic *nic, unsigned max_sg);
-/* Adds the frame got last. stage: buffer to give back after sending, or NULL. notify: call the transport's tx_done in any case. */
+/* Adds the frame got last. stage: buffer to give back after sending, or NULL. notify: call the
+ * transport's tx_done in any case. */
 void fns_txq_commit(struct fns_nic *nic, struct fns_frame *f, void *stage, bool notify);
 /* Hands all frames to the wire. False when the wire is full; the rest stays. */
 bool fns_txq_flush(struct fns_nic *nic);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The receive window of a destination engine. All queue pairs of a process that talk to one peer process share that process's socket
- * buffer, so the window is kept per (address, prefix) and counts what a packet truly costs there. Several senders that do not know of each
- * other find their share by halving on loss and growing with acknowledgements.
+ * The receive window of a destination engine. All queue pairs of a process that talk to one peer
+ * process share that process's socket buffer, so the window is kept per (address, prefix) and
+ * counts what a packet truly costs there. Several senders that do not know of each other find their
+ * share by halving on loss and growing with acknowledgements.
  */
 #include <stdlib.h>
 
@@ -10,7 +11,7 @@
 #include "transport/qp.h"
 
 #define PEER_MIN_WINDOW 16384u
-#define PEER_GROW	4096u /* per window acknowledged */
+#define PEER_GROW       4096u /* per window acknowledged */
 
 static void timer_fired(struct fns_timer *t, uint64_t now_ns)
 {
@@ -23,8 +24,7 @@ struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *remote,
 	struct fns_list *it;
 	struct fns_peer *p;
 
-	fns_list_for_each(it, &nic->peers)
-	{
+	fns_list_for_each (it, &nic->peers) {
 		p = fns_container_of(it, struct fns_peer, node);
 		if (p->prefix == prefix && fns_gid_equal(&p->remote, remote)) {
 			p->refs++;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What all transports do with a queue pair: activation, completion of its work requests, errors and flushes. */
+/* What all transports do with a queue pair: activation, completion of its work requests, errors and
+ * flushes. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -49,7 +50,8 @@ void fns_qp_state_set(struct fns_qp *qp, enum fns_qp_state state)
 
 static void cq_failed(struct fns_qp *qp)
 {
-	/* A queue pair whose completions cannot be delivered is of no use (IBTA 10.2.6.3): stop it, say so once. */
+	/* A queue pair whose completions cannot be delivered is of no use (IBTA 10.2.6.3): stop it,
+	 * say so once. */
 	if (qp->state != FNS_QPS_ERR) {
 		fns_qp_state_set(qp, FNS_QPS_ERR);
 		fns_qp_stop(qp);
@@ -122,7 +124,8 @@ static void flush_sq(struct fns_qp *qp)
 	qp->sq.cur = qp->req.ack_pos = qp->sq.head;
 }
 
-/* Receives used by packets in placement were flushed when these ended; now the message that had begun, then what was only posted. */
+/* Receives used by packets in placement were flushed when these ended; now the message that had
+ * begun, then what was only posted. */
 static void flush_rq(struct fns_qp *qp)
 {
 	if (qp->rsp.have_rwqe)
@@ -187,7 +190,8 @@ void fns_qp_error(struct fns_qp *qp, enum fns_wc_status status, uint32_t vendor_
 
 	if (qp->state == FNS_QPS_ERR || qp->state == FNS_QPS_RESET)
 		return;
-	/* Send errors of unconnected or unacknowledged services leave receiving alone (IBTA 10.3.1, state SQE). */
+	/* Send errors of unconnected or unacknowledged services leave receiving alone (IBTA 10.3.1,
+	 * state SQE). */
 	sq_only = status != FNS_WC_SUCCESS && qp->type != FNS_QPT_RC;
 	fns_qp_state_set(qp, sq_only ? FNS_QPS_SQE : FNS_QPS_ERR);
 	fns_qp_stop(qp);

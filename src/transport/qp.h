@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Queue pairs, their queues and their neighbours (completion queues, shared receive queues, address handles, peers) as the engine keeps
- * them. All belong to one engine and its thread. Counters of queue positions are free-running 32-bit.
+ * Queue pairs, their queues and their neighbours (completion queues, shared receive queues, address
+ * handles, peers) as the engine keeps them. All belong to one engine and its thread. Counters of
+ * queue positions are free-running 32-bit.
  */
 #ifndef FNS_TRANSPORT_QP_H
 #define FNS_TRANSPORT_QP_H
@@ -17,13 +18,14 @@ struct fns_cq {
 	struct fns_cq_shared *ring;
 	uint32_t log2;
 	uint32_t produced;
-	uint32_t refs;	/* queue pairs */
-	bool error;	/* overrun: dead */
+	uint32_t refs; /* queue pairs */
+	bool error;    /* overrun: dead */
 };
 
 /*
- * Writes one completion (cqe->phase is ignored) and raises an event if the queue is armed for it. False when the ring is full: the queue
- * is dead then, its event raised. Datapath 8/9: completion into host memory.
+ * Writes one completion (cqe->phase is ignored) and raises an event if the queue is armed for it.
+ * False when the ring is full: the queue is dead then, its event raised. Datapath 8/9: completion
+ * into host memory.
  */
 bool fns_cq_push(struct fns_nic *nic, struct fns_cq *cq, struct fns_cqe *cqe, bool solicited);
 
@@ -55,7 +57,8 @@ struct fns_srq {
 int fns_rq_init(struct fns_rq *rq, uint32_t max_wr, uint32_t max_sge);
 void fns_rq_fini(struct fns_rq *rq);
 /* False when full (the library let too many through: hostile). */
-bool fns_rq_post(struct fns_rq *rq, uint64_t wr_id, uint32_t num_sge, const struct fns_sqd_sge *sge);
+bool fns_rq_post(
+	struct fns_rq *rq, uint64_t wr_id, uint32_t num_sge, const struct fns_sqd_sge *sge);
 static inline struct fns_rwqe *fns_rq_at(struct fns_rq *rq, uint32_t i)
 {
 	return (struct fns_rwqe *)(void *)(rq->mem + (size_t)(i & rq->mask) * rq->stride);
@@ -68,7 +71,7 @@ struct fns_ah {
 	struct fns_ctl_av av;
 	struct fns_path *path; /* of the destination prefix used last */
 	struct fns_peer *peer; /* likewise */
-	uint32_t pmtu;	       /* bytes of payload that fit the link */
+	uint32_t pmtu;         /* bytes of payload that fit the link */
 };
 
 /* --- peer: one destination engine (address and prefix) and its receive window (peer.c) --- */
@@ -82,12 +85,13 @@ struct fns_peer {
 	uint32_t inflight; /* cost of what we sent and have no acknowledgement or credit for */
 	uint32_t window;   /* may be in flight now */
 	uint32_t max_window;
-	uint64_t cut_at_ns; /* last time the window was halved */
+	uint64_t cut_at_ns;      /* last time the window was halved */
 	struct fns_list waiters; /* queue pairs that found the window full, in order */
-	struct fns_list node;	 /* of nic->peers */
+	struct fns_list node;    /* of nic->peers */
 	/*
-	 * UC and UD have no acknowledgements. Some of their packets carry an AckReq bit, a mark; a FlexiNS peer answers with a credit, which
-	 * frees all cost up to the mark. Who never answers is another NIC: no window for these services then.
+	 * UC and UD have no acknowledgements. Some of their packets carry an AckReq bit, a mark; a
+	 * FlexiNS peer answers with a credit, which frees all cost up to the mark. Who never
+	 * answers is another NIC: no window for these services then.
 	 */
 	struct {
 		uint64_t sent, freed, marked; /* cost since the beginning */
@@ -97,8 +101,8 @@ struct fns_peer {
 		} mark[FNS_CREDIT_MARKS];
 		uint32_t head, tail;
 		uint64_t heard_ns; /* last credit, or when waiting began */
-		bool grants;	   /* has answered */
-		uint8_t silent;	   /* waits in vain */
+		bool grants;       /* has answered */
+		uint8_t silent;    /* waits in vain */
 		struct fns_timer timer;
 	} un;
 };
@@ -121,19 +125,19 @@ struct fns_wqe {
 	uint32_t imm;
 	uint32_t length;    /* of the message, bytes */
 	uint32_t first_psn; /* valid once started */
-	uint32_t npsn;	    /* PSNs it takes, responses of READ included; 0: local operations */
+	uint32_t npsn;      /* PSNs it takes, responses of READ included; 0: local operations */
 	uint32_t ah, remote_qpn, qkey; /* UD; BIND_MW: mw key, new key, region key */
-	uint32_t access;    /* BIND_MW */
-	uint16_t pending;   /* placements of its responses in flight */
+	uint32_t access;               /* BIND_MW */
+	uint16_t pending;              /* placements of its responses in flight */
 	uint16_t inline_len;
-	uint8_t op;	    /* enum fns_sqd_op */
-	uint8_t flags;	    /* FNS_WRF_* */
+	uint8_t op;    /* enum fns_sqd_op */
+	uint8_t flags; /* FNS_WRF_* */
 	uint8_t num_sge;
-	bool started;	    /* PSNs are assigned */
-	uint8_t bad;	    /* status it must fail with when its turn comes, or 0 */
+	bool started; /* PSNs are assigned */
+	uint8_t bad;  /* status it must fail with when its turn comes, or 0 */
 	union {
 		struct fns_sqd_sge sge[1]; /* num_sge of them */
-		uint8_t data[16];	   /* inline_len bytes */
+		uint8_t data[16];          /* inline_len bytes */
 	};
 };
 
@@ -154,41 +158,41 @@ enum fns_rxop_kind {
 	FNS_RXOP_DATA,
 	FNS_RXOP_READ,
 	FNS_RXOP_ATOMIC,
-	FNS_RXOP_NAK,	/* a NAK in its place: after all earlier packets were placed */
-	FNS_RXOP_FATAL, /* a NAK that ends the queue pair */
+	FNS_RXOP_NAK,      /* a NAK in its place: after all earlier packets were placed */
+	FNS_RXOP_FATAL,    /* a NAK that ends the queue pair */
 	FNS_RXOP_RESPONSE, /* of a READ, at the requester; on no list */
 };
 
 struct fns_rxop {
-	struct fns_list node;	 /* responder's order of arrival */
+	struct fns_list node; /* responder's order of arrival */
 	struct fns_nic *nic;
 	struct fns_qp *qp;
 	struct fns_rx_view view; /* released when placed; buf NULL: none held */
 	struct fns_dma_token token[FNS_MAX_SGE + 1];
 	struct fns_memref ref[FNS_MAX_SGE + 1];
-	uint8_t nref, nprefix;	 /* of these the first nprefix come from grh */
-	uint8_t pending;	 /* tokens in flight */
+	uint8_t nref, nprefix; /* of these the first nprefix come from grh */
+	uint8_t pending;       /* tokens in flight */
 	uint8_t kind;
-	uint8_t syndrome;	 /* NAK, FATAL */
-	int8_t event;		 /* FATAL: enum fns_event_type */
+	uint8_t syndrome; /* NAK, FATAL */
+	int8_t event;     /* FATAL: enum fns_event_type */
 	bool submitted;
 	bool ack_req, ends_message, has_cqe, solicited;
-	bool uses_recv;		 /* a failing placement is the fault of the receive posted here */
+	bool uses_recv; /* a failing placement is the fault of the receive posted here */
 	bool compare_swap;
 	int result;
 	uint32_t psn, npsn;
-	uint32_t wqe;		 /* RESPONSE: position of the work request */
+	uint32_t wqe; /* RESPONSE: position of the work request */
 	uint64_t va, swap_add, compare;
 	uint32_t rkey, len;
 	void (*done)(struct fns_rxop *op);
-	const uint8_t *src;	 /* in view, while waiting to be placed */
+	const uint8_t *src;       /* in view, while waiting to be placed */
 	uint8_t grh[FNS_GRH_LEN]; /* UD */
 	struct fns_cqe cqe;
 };
 
 /*
- * Staging of payload that must be copied before it is sent: one at a time for each half of a queue pair (gather.c). key names what it was
- * started for.
+ * Staging of payload that must be copied before it is sent: one at a time for each half of a queue
+ * pair (gather.c). key names what it was started for.
  */
 struct fns_fetch {
 	struct fns_dma_token token[FNS_MAX_SGE];
@@ -197,50 +201,59 @@ struct fns_fetch {
 	void *buf;
 	uint64_t key;
 	uint8_t nref, pending;
-	bool busy;	/* tokens in flight */
-	bool ready;	/* buf holds what key names, or result says why not */
+	bool busy;      /* tokens in flight */
+	bool ready;     /* buf holds what key names, or result says why not */
 	bool abandoned; /* nobody wants it any more */
 	int result;
 };
 
 /* --- requester half --- */
 struct fns_requester {
-	uint32_t psn;	   /* next to send; behind max_psn while going back */
-	uint32_t max_psn;  /* one past the highest ever sent */
-	uint32_t una;	   /* oldest not acknowledged */
-	uint32_t seg;	   /* next PSN offset within sq.cur */
+	uint32_t psn;           /* next to send; behind max_psn while going back */
+	uint32_t max_psn;       /* one past the highest ever sent */
+	uint32_t una;           /* oldest not acknowledged */
+	uint32_t seg;           /* next PSN offset within sq.cur */
 	uint32_t since_ack_req; /* packets since the last AckReq */
-	uint32_t rd_inflight;	/* READ and atomic requests outstanding */
-	uint32_t cost;	   /* of ours in peer->inflight */
-	uint32_t rd_cost;  /* of ours in nic->read_cost */
+	uint32_t rd_inflight;   /* READ and atomic requests outstanding */
+	uint32_t cost;          /* of ours in peer->inflight */
+	uint32_t rd_cost;       /* of ours in nic->read_cost */
 	uint64_t inflight_bytes;
 	uint8_t retry_left, rnr_left;
-	uint8_t probes;	   /* sent without progress */
-	bool implied_nak;  /* already went back for a missing response at una */
-	bool draining;	   /* SQD asked for */
-	uint64_t progress_ns; /* last time something moved forward */
-	uint64_t sent_ns;     /* last request sent */
+	uint8_t probes;        /* sent without progress */
+	bool implied_nak;      /* already went back for a missing response at una */
+	bool draining;         /* SQD asked for */
+	uint64_t progress_ns;  /* last time something moved forward */
+	uint64_t sent_ns;      /* last request sent */
 	uint64_t rnr_until_ns; /* 0: not waiting */
-	uint64_t pace_ns;     /* not before */
+	uint64_t pace_ns;      /* not before */
 	uint64_t srtt_ns;
 	uint64_t rtt_sent_ns; /* probe of the round trip: when rtt_psn was sent, 0: none */
 	uint32_t rtt_psn;
-	uint32_t ack_pos;     /* work request that holds una */
-	bool failing;	      /* work request fail_pos will fail once it is the oldest */
+	uint32_t ack_pos; /* work request that holds una */
+	bool failing;     /* work request fail_pos will fail once it is the oldest */
 	uint8_t fail_status;
 	uint32_t fail_pos, fail_vendor;
 	struct fns_fetch fetch;
 };
 
 /* --- responder half --- */
-enum fns_in_message { FNS_MSG_NONE, FNS_MSG_SEND, FNS_MSG_WRITE };
+enum fns_in_message {
+	FNS_MSG_NONE,
+	FNS_MSG_SEND,
+	FNS_MSG_WRITE
+};
 
-enum fns_rsp_kind { FNS_RSP_ACK, FNS_RSP_NAK, FNS_RSP_READ, FNS_RSP_ATOMIC };
+enum fns_rsp_kind {
+	FNS_RSP_ACK,
+	FNS_RSP_NAK,
+	FNS_RSP_READ,
+	FNS_RSP_ATOMIC
+};
 
 struct fns_rsp {
 	uint8_t kind;
 	uint8_t syndrome;
-	bool repeated;	 /* READ asked for again: payload is staged */
+	bool repeated; /* READ asked for again: payload is staged */
 	uint32_t psn, npsn, seg;
 	uint32_t msn;
 	uint64_t va;
@@ -249,7 +262,7 @@ struct fns_rsp {
 };
 
 #define FNS_MAX_RD_ATOMIC 16u
-#define FNS_RSP_RING	  128u
+#define FNS_RSP_RING      128u
 
 struct fns_saved_atomic {
 	uint32_t psn;
@@ -258,18 +271,18 @@ struct fns_saved_atomic {
 };
 
 struct fns_responder {
-	uint32_t epsn;	  /* next PSN expected: received_psn + 1 */
-	uint32_t placed;  /* next PSN to commit: placed_psn + 1 */
+	uint32_t epsn;   /* next PSN expected: received_psn + 1 */
+	uint32_t placed; /* next PSN to commit: placed_psn + 1 */
 	uint32_t msn;
-	bool nak_sent;	  /* a sequence or RNR NAK is out: silence until epsn arrives */
+	bool nak_sent;      /* a sequence or RNR NAK is out: silence until epsn arrives */
 	uint8_t in_message; /* enum fns_in_message */
-	bool dying;	  /* a fatal NAK is on its way out */
+	bool dying;         /* a fatal NAK is on its way out */
 	/* message being received */
 	bool have_rwqe;
 	uint64_t wr_id;
 	uint32_t rwqe_sges, rwqe_len;
 	struct fns_sqd_sge rwqe_sge[FNS_MAX_SGE];
-	uint32_t offset;  /* bytes received so far */
+	uint32_t offset; /* bytes received so far */
 	uint64_t write_va;
 	uint32_t write_rkey, write_len;
 	/* accepted packets not committed, oldest first */
@@ -302,19 +315,20 @@ struct fns_qp {
 	struct fns_pd *pd;
 	struct fns_cq *scq, *rcq;
 	struct fns_srq *srq;
-	struct fns_path *path; /* connected types, from RTR on */
-	struct fns_peer *peer; /* RC, UC */
+	struct fns_path *path;      /* connected types, from RTR on */
+	struct fns_peer *peer;      /* RC, UC */
 	struct fns_peer *wait_peer; /* whose window it waits for, or was just woken for */
 	struct fns_credit_owed owed[FNS_CREDITS_OWED]; /* UC, UD */
 	uint32_t owed_next;
 	struct fns_list sched; /* on nic->active, a peer's waiters or nic->read_waiters */
 	int32_t deficit;
 	uint32_t ops_inflight; /* tokens that refer to this queue pair */
-	uint8_t err_status;    /* in ERR, until flushed: what sq.head fails with, FNS_WC_SUCCESS: flush */
+	uint8_t err_status; /* in ERR, until flushed: what sq.head fails with, FNS_WC_SUCCESS: flush
+			     */
 	uint32_t err_vendor;
 	struct fns_timer timer;
 	struct fns_stats_qp *line; /* of the statistics page */
-	uint32_t pmtu;	       /* bytes */
+	uint32_t pmtu;             /* bytes */
 	uint32_t dest_qpn;
 	struct fns_sq sq;
 	struct fns_rq rq;
@@ -327,8 +341,8 @@ struct fns_qp {
 
 /* --- transport --- */
 enum fns_tx_result {
-	FNS_TX_IDLE, /* nothing to send, or waiting: somebody will activate it again */
-	FNS_TX_MORE, /* budget used up */
+	FNS_TX_IDLE,    /* nothing to send, or waiting: somebody will activate it again */
+	FNS_TX_MORE,    /* budget used up */
 	FNS_TX_BLOCKED, /* the wire is full */
 };
 
@@ -344,10 +358,15 @@ struct fns_transport_ops {
 	void (*to_rts)(struct fns_qp *qp);
 	/* Sends up to qp->deficit bytes and charges them. Datapath 4/9. */
 	enum fns_tx_result (*tx)(struct fns_qp *qp);
-	/* One packet for this queue pair. True: the transport keeps the view and will release it. Datapath 6/9. */
+	/* One packet for this queue pair. True: the transport keeps the view and will release it.
+	 * Datapath 6/9. */
 	bool (*rx)(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v);
-	/* The wire has taken (or could not read) a frame whose notify was set or whose status is a fault. */
+	/* The wire has taken (or could not read) a frame whose notify was set or whose status is a
+	 * fault. */
 	void (*tx_done)(struct fns_qp *qp, const struct fns_frame *f);
+	/* Has it nothing to send but an acknowledgement, which may wait for the application's next
+	 * call? */
+	bool (*only_acks)(const struct fns_qp *qp);
 	/* The queue pair's timer fired. */
 	void (*timer)(struct fns_qp *qp);
 };
@@ -361,15 +380,16 @@ void fns_qp_deactivate(struct fns_qp *qp);
 /* Wakes those waiting on a list. */
 void fns_qp_wake(struct fns_nic *nic, struct fns_list *waiters);
 /*
- * Moves to ERR: the work request at sq.head fails with status (FNS_WC_SUCCESS: none is to blame), all others of both queues are flushed.
- * event: an fns_event_type, or -1. Idempotent.
+ * Moves to ERR: the work request at sq.head fails with status (FNS_WC_SUCCESS: none is to blame),
+ * all others of both queues are flushed. event: an fns_event_type, or -1. Idempotent.
  */
 void fns_qp_error(struct fns_qp *qp, enum fns_wc_status status, uint32_t vendor_err, int event);
 /* Stops timers, staging and windows: the requester has nothing in flight any more. */
 void fns_qp_stop(struct fns_qp *qp);
 /*
- * Flushes what is posted in ERR; called after posting. Waits while operations on memory are in flight: with its completion the application
- * has its buffer back, and nobody may write to it any more.
+ * Flushes what is posted in ERR; called after posting. Waits while operations on memory are in
+ * flight: with its completion the application has its buffer back, and nobody may write to it any
+ * more.
  */
 void fns_qp_flush(struct fns_qp *qp);
 /* An operation counted in ops_inflight is over. */
@@ -419,35 +439,45 @@ void fns_credit_rx(struct fns_qp *qp, const struct fns_hdr *h, const struct fns_
 void fns_credit_drop(struct fns_qp *qp);
 
 /* --- gather and scatter --- */
-enum fns_gather { FNS_GATHER_OK, FNS_GATHER_WAIT, FNS_GATHER_RETRY, FNS_GATHER_ERROR };
+enum fns_gather {
+	FNS_GATHER_OK,
+	FNS_GATHER_WAIT,
+	FNS_GATHER_RETRY,
+	FNS_GATHER_ERROR
+};
 
 /*
- * Names the memory of bytes [off, off + len) of the SGE list. Returns the number of pieces (FNS_MAX_SGE at most), or -1: *status.
+ * Names the memory of bytes [off, off + len) of the SGE list. Returns the number of pieces
+ * (FNS_MAX_SGE at most), or -1: *status.
  */
 int fns_sge_refs(struct fns_qp *qp, const struct fns_sqd_sge *sge, uint32_t num_sge, uint32_t off,
 	uint32_t len, uint32_t need, struct fns_memref *ref, enum fns_wc_status *status);
 
 /*
- * Payload named by refs as pieces of frame f: in place, or staged (stage asks for it; small ones and far memory always are). key names
- * the segment to the fetch. WAIT: a fetch is under way, the queue pair will be activated; RETRY: no staging memory now; ERROR: the memory
- * faulted. On OK *buf is the staging buffer to commit with, or NULL.
+ * Payload named by refs as pieces of frame f: in place, or staged (stage asks for it; small ones
+ * and far memory always are). key names the segment to the fetch. WAIT: a fetch is under way, the
+ * queue pair will be activated; RETRY: no staging memory now; ERROR: the memory faulted. On OK *buf
+ * is the staging buffer to commit with, or NULL.
  */
 enum fns_gather fns_gather_refs(struct fns_qp *qp, struct fns_fetch *ft, uint64_t key,
 	const struct fns_memref *ref, unsigned nref, uint32_t len, bool stage, struct fns_frame *f,
 	void **buf);
 
-/* Payload of bytes [off, off + len) of a send work request, inline data included. ERROR: *status. */
+/* Payload of bytes [off, off + len) of a send work request, inline data included. ERROR: *status.
+ */
 enum fns_gather fns_gather_wqe(struct fns_qp *qp, struct fns_wqe *w, uint64_t key, uint32_t off,
 	uint32_t len, bool stage, struct fns_frame *f, void **buf, enum fns_wc_status *status);
 
 /* Drops a fetch under way or ready (going back, error, reset). */
 void fns_fetch_cancel(struct fns_nic *nic, struct fns_fetch *ft);
 
-/* --- segmentation (seg.c): packet seg of a SEND or WRITE, READ or atomic of a connected transport --- */
+/* --- segmentation (seg.c): packet seg of a SEND or WRITE, READ or atomic of a connected transport
+ * --- */
 uint32_t fns_seg_len(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg);
 /* PSNs that the message takes. */
 uint32_t fns_seg_count(const struct fns_qp *qp, const struct fns_wqe *w);
-/* A READ is asked for in pieces of at most this many bytes, so that its responses fit into our receive buffer. */
+/* A READ is asked for in pieces of at most this many bytes, so that its responses fit into our
+ * receive buffer. */
 #define FNS_READ_CHUNK 61440u
 /* PSNs that the READ request at seg asks for: to the end of its chunk. */
 uint32_t fns_seg_read_count(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg);
@@ -470,7 +500,8 @@ struct fns_rxop *fns_rxop_get(struct fns_qp *qp, enum fns_rxop_kind kind);
 void fns_rxop_hold(struct fns_rxop *op, const struct fns_rx_view *v);
 /* Releases the view, gives it back. */
 void fns_rxop_put(struct fns_rxop *op);
-/* Places grh and src over op->ref; calls done(op) now or later, exactly once, with op->result set. */
+/* Places grh and src over op->ref; calls done(op) now or later, exactly once, with op->result set.
+ */
 void fns_rxop_place(struct fns_rxop *op, const uint8_t *src, void (*done)(struct fns_rxop *op));
 
 /* --- receiving messages, common to RC, UC and UD (recv.c) --- */
@@ -483,12 +514,13 @@ void fns_recv_complete(struct fns_qp *qp, struct fns_rxop *op, const struct fns_
 /* Queues a packet behind those not committed; fns_recv_drain commits in order. */
 void fns_recv_queue(struct fns_qp *qp, struct fns_rxop *op);
 /*
- * Places src for a packet queued last; done as for fns_rxop_place. Where memory takes effect in any order, a packet for the same bytes as an
- * earlier one waits until that one has committed.
+ * Places src for a packet queued last; done as for fns_rxop_place. Where memory takes effect in any
+ * order, a packet for the same bytes as an earlier one waits until that one has committed.
  */
 void fns_recv_place(struct fns_qp *qp, struct fns_rxop *op, const uint8_t *src,
 	void (*done)(struct fns_rxop *op));
-/* Completes the receive that op's payload went to with status: op's own, that of the end of its message, or that of the message begun. */
+/* Completes the receive that op's payload went to with status: op's own, that of the end of its
+ * message, or that of the message begun. */
 void fns_recv_fail(struct fns_qp *qp, struct fns_rxop *op, enum fns_wc_status status);
 /* Commits every packet whose placement is done, oldest first, by the transport's commit. */
 void fns_recv_drain(struct fns_qp *qp, void (*commit)(struct fns_qp *qp, struct fns_rxop *op));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RoCEv2 reliable connection with go-back-N: the table that the engine calls, and the queue pair's life. */
+/* RoCEv2 reliable connection with go-back-N: the table that the engine calls, and the queue pair's
+ * life. */
 #include <string.h>
 
 #include "transport/rc.h"
@@ -34,16 +35,36 @@ static void rc_to_rts(struct fns_qp *qp)
 	fns_rc_cc(qp, FNS_CC_INIT, 0, 0);
 }
 
+static bool one_ack(const struct fns_qp *qp)
+{
+	const struct fns_responder *r = &qp->rsp;
+
+	return fns_rc_response_count(qp) == 1 &&
+	       r->ring[r->rsp_head % FNS_RSP_RING].kind == FNS_RSP_ACK;
+}
+
+static bool rc_only_acks(const struct fns_qp *qp)
+{
+	return one_ack(qp) && (qp->sq.cur == qp->sq.tail || qp->req.rnr_until_ns);
+}
+
 static enum fns_tx_result rc_tx(struct fns_qp *qp)
 {
 	enum fns_tx_result a, b;
 
-	/* Responses first: the peer's progress depends on them, and they are bounded by its requests. */
+	/* A request that answers what we just received is more urgent than the acknowledgement of
+	 * it. */
+	if (one_ack(qp)) {
+		b = fns_rc_requester_tx(qp);
+		a = fns_rc_response_tx(qp);
+		return a == FNS_TX_BLOCKED ? a : b;
+	}
+	/* Other responses first: the peer's progress depends on them, and they are bounded by its
+	 * requests. */
 	a = fns_rc_response_tx(qp);
 	if (a != FNS_TX_IDLE)
 		return a;
-	b = fns_rc_requester_tx(qp);
-	return b;
+	return fns_rc_requester_tx(qp);
 }
 
 static bool rc_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
@@ -53,7 +74,8 @@ static bool rc_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
 	return fns_rc_completer_rx(qp, h, v);
 }
 
-/* Payload that could not be read: of a request, its work request fails; of a READ response, the peer is refused. */
+/* Payload that could not be read: of a request, its work request fails; of a READ response, the
+ * peer is refused. */
 static void rc_tx_done(struct fns_qp *qp, const struct fns_frame *f)
 {
 	uint32_t pos;
@@ -96,6 +118,7 @@ const struct fns_transport_ops fns_transport_rc = {
 	.to_rtr = rc_to_rtr,
 	.to_rts = rc_to_rts,
 	.tx = rc_tx,
+	.only_acks = rc_only_acks,
 	.rx = rc_rx,
 	.tx_done = rc_tx_done,
 	.timer = fns_rc_timer,

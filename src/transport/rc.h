@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to the reliable connection: requester, completer, responder, response, timer. IBTA Vol 1, 9.7. */
+/* Private to the reliable connection: requester, completer, responder, response, timer. IBTA Vol
+ * 1, 9.7. */
 #ifndef FNS_TRANSPORT_RC_H
 #define FNS_TRANSPORT_RC_H
 
@@ -8,18 +9,21 @@
 /* At least this often a message asks for an acknowledgement. */
 #define FNS_ACK_EVERY 16u
 /* A starved host must not look dead: no acknowledgement timeout is shorter. */
-#define FNS_RTO_MIN_NS (4 * FNS_NSEC_PER_MSEC)
+#define FNS_RTO_MIN_NS   (4 * FNS_NSEC_PER_MSEC)
 #define FNS_PROBE_MIN_NS FNS_NSEC_PER_MSEC
-#define FNS_PROBES 3u
+#define FNS_PROBES       3u
 
 /* rc_requester.c */
 enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp);
 /* Everything from una on is sent again. */
 void fns_rc_go_back(struct fns_qp *qp);
-/* Sends the last outstanding request packet once more, outside the order of sending, to learn where the responder stands. */
+/* Sends the last outstanding request packet once more, outside the order of sending, to learn where
+ * the responder stands. */
 bool fns_rc_probe(struct fns_qp *qp);
-/* The work request at pos fails with status once all before it are retired; nothing from it on is sent. */
-void fns_rc_fail_at(struct fns_qp *qp, uint32_t pos, enum fns_wc_status status, uint32_t vendor_err);
+/* The work request at pos fails with status once all before it are retired; nothing from it on is
+ * sent. */
+void fns_rc_fail_at(
+	struct fns_qp *qp, uint32_t pos, enum fns_wc_status status, uint32_t vendor_err);
 /* Cost in the peer's buffer of packet seg of a work request; 0 for READ and atomics. */
 uint32_t fns_rc_cost(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg);
 static inline bool fns_rc_has_response(const struct fns_wqe *w)

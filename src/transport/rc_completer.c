@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RC completer: acknowledgements and responses complete work requests, in order (IBTA 9.7.5, 9.7.7). READ data is placed first: una follows
- * what arrived, retirement follows what is placed.
+ * RC completer: acknowledgements and responses complete work requests, in order
+ * (IBTA 9.7.5, 9.7.7). READ data is placed first: una follows what arrived, retirement follows what
+ * is placed.
  */
 #include <string.h>
 
@@ -124,8 +125,8 @@ static void cursor_follow(struct fns_qp *qp)
 }
 
 /*
- * Everything before target is acknowledged, except that a READ or atomic whose response is missing stops it. Returns true if una reached
- * target.
+ * Everything before target is acknowledged, except that a READ or atomic whose response is missing
+ * stops it. Returns true if una reached target.
  */
 static bool ack_before(struct fns_qp *qp, uint32_t target)
 {
@@ -156,7 +157,8 @@ static bool ack_before(struct fns_qp *qp, uint32_t target)
 	return r->una == target || psn_diff(target, r->una) < 0;
 }
 
-/* A later acknowledgement shows that a response was lost (IBTA 9.7.5.1.1): ask again, once until there is progress. */
+/* A later acknowledgement shows that a response was lost (IBTA 9.7.5.1.1): ask again, once until
+ * there is progress. */
 static void implied_nak(struct fns_qp *qp)
 {
 	struct fns_requester *r = &qp->req;
@@ -383,7 +385,8 @@ static bool on_response(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view
 		return false;
 	}
 	fns_rc_retire(qp);
-	if (qp->state == FNS_QPS_ERR || r->una != h->psn || (r->failing && r->fail_pos == r->ack_pos))
+	if (qp->state == FNS_QPS_ERR || r->una != h->psn ||
+		(r->failing && r->fail_pos == r->ack_pos))
 		return false;
 	w = fns_sq_at(&qp->sq, r->ack_pos);
 	if (h->opcode == FNS_OP_ATOMIC_ACK) {

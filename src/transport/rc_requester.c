@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RC requester: work requests become request packets (IBTA 9.7.3). Datapath 4/9: from engine/tx to wire.
+ * RC requester: work requests become request packets (IBTA 9.7.3). Datapath 4/9: from engine/tx to
+ * wire.
  *
- * PSNs in flight: una <= psn <= max_psn. psn is the cursor; it falls back to una when something was lost (go-back-N) and everything below
- * max_psn is then a retransmission. The work requests between ack_pos and sq.cur hold these PSNs.
+ * PSNs in flight: una <= psn <= max_psn. psn is the cursor; it falls back to una when something was
+ * lost (go-back-N) and everything below max_psn is then a retransmission. The work requests between
+ * ack_pos and sq.cur hold these PSNs.
  */
 #include "base/assert.h"
 #include "transport/rc.h"
@@ -18,7 +20,8 @@ uint32_t fns_rc_cost(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t 
 		wire, FNS_BTH_LEN + 16 + fns_seg_len(qp, w, seg) + FNS_ICRC_LEN, w->npsn > 1);
 }
 
-/* The middle of a READ's responses is a train; the first and the last, which carry an AETH, travel alone. */
+/* The middle of a READ's responses is a train; the first and the last, which carry an AETH, travel
+ * alone. */
 uint32_t fns_rc_read_cost(const struct fns_qp *qp, uint32_t npsn)
 {
 	struct fns_wire *wire = qp->nic->wire;
@@ -85,7 +88,8 @@ static bool start(struct fns_qp *qp, struct fns_wqe *w)
 	return true;
 }
 
-/* Local operations take no PSN: they run when all before them are complete. False: not yet, or failed. */
+/* Local operations take no PSN: they run when all before them are complete. False: not yet, or
+ * failed. */
 static bool local_op(struct fns_qp *qp, struct fns_wqe *w)
 {
 	struct fns_mem *mem = qp->nic->mem;
@@ -188,7 +192,8 @@ bool fns_rc_probe(struct fns_qp *qp)
 	return true;
 }
 
-/* May n PSNs of w from seg on be sent now? If not, whoever frees what is missing activates the queue pair. */
+/* May n PSNs of w from seg on be sent now? If not, whoever frees what is missing activates the
+ * queue pair. */
 static bool may_send(struct fns_qp *qp, struct fns_wqe *w, uint32_t n, uint32_t cost, uint32_t len)
 {
 	struct fns_requester *r = &qp->req;
@@ -235,8 +240,8 @@ static bool wants_ack(struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, 
 }
 
 /* Bookkeeping for n PSNs that were sent. */
-static void sent(struct fns_qp *qp, struct fns_wqe *w, uint32_t n, uint32_t cost, uint32_t len,
-	bool ack_req)
+static void sent(
+	struct fns_qp *qp, struct fns_wqe *w, uint32_t n, uint32_t cost, uint32_t len, bool ack_req)
 {
 	struct fns_requester *r = &qp->req;
 	uint64_t now = qp->nic->now_ns;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RC responder (IBTA 9.7.4): a request is checked, its effects are submitted to memory, and it commits in order once they are placed: then the
- * MSN moves, the receive completes and the acknowledgement may leave. epsn runs ahead at acceptance (received_psn + 1), placed follows at
+ * RC responder (IBTA 9.7.4): a request is checked, its effects are submitted to memory, and it
+ * commits in order once they are placed: then the MSN moves, the receive completes and the
+ * acknowledgement may leave. epsn runs ahead at acceptance (received_psn + 1), placed follows at
  * commit (placed_psn + 1). Datapath 6/9 and 7/9.
  */
 #include "base/assert.h"
@@ -12,8 +13,8 @@ enum verdict {
 	V_ACCEPT,
 	V_DROP,
 	V_RNR,
-	V_INVALID,   /* NAK invalid request */
-	V_ACCESS,    /* NAK remote access error */
+	V_INVALID,     /* NAK invalid request */
+	V_ACCESS,      /* NAK remote access error */
 	V_OPERATIONAL, /* NAK remote operational error */
 };
 
@@ -39,7 +40,8 @@ static void queue_nak(struct fns_qp *qp, uint8_t syndrome)
 	fns_recv_drain(qp, commit);
 }
 
-/* The queue pair ends here: local receive completion with status (if one is used up), NAK, event. */
+/* The queue pair ends here: local receive completion with status (if one is used up), NAK, event.
+ */
 static void queue_fatal(struct fns_qp *qp, enum fns_nak code, enum fns_wc_status recv_status)
 {
 	struct fns_responder *r = &qp->rsp;
@@ -122,7 +124,8 @@ static void commit_failed(struct fns_qp *qp, struct fns_rxop *op)
 		fns_qp_flush_recv(qp, op->cqe.wr_id);
 	op->has_cqe = false;
 	die(qp,
-		(uint8_t)(FNS_AETH_NAK | (send ? FNS_NAK_REMOTE_OPERATIONAL : FNS_NAK_REMOTE_ACCESS)),
+		(uint8_t)(FNS_AETH_NAK |
+			  (send ? FNS_NAK_REMOTE_OPERATIONAL : FNS_NAK_REMOTE_ACCESS)),
 		op->psn, send ? -1 : FNS_EVENT_QP_ACCESS_ERR);
 }
 
@@ -147,8 +150,7 @@ static void commit(struct fns_qp *qp, struct fns_rxop *op)
 			.msn = r->msn};
 		bool rnr = (op->syndrome & FNS_AETH_TYPE_MASK) == FNS_AETH_RNR;
 
-		fns_count(qp->nic->stats,
-			rnr ? FNS_C_rc_rnr_naks_sent : FNS_C_rc_seq_naks_sent);
+		fns_count(qp->nic->stats, rnr ? FNS_C_rc_rnr_naks_sent : FNS_C_rc_seq_naks_sent);
 		fns_rc_respond(qp, &nak);
 		return;
 	}
@@ -186,7 +188,8 @@ static void commit(struct fns_qp *qp, struct fns_rxop *op)
 
 /* --- checks --- */
 
-/* FIRST, MIDDLE, LAST and ONLY in their order, with the lengths they must have (IBTA 9.7.4.1.5, 9.7.4.1.6). */
+/* FIRST, MIDDLE, LAST and ONLY in their order, with the lengths they must have
+ * (IBTA 9.7.4.1.5, 9.7.4.1.6). */
 static enum verdict check_sequence(const struct fns_qp *qp, const struct fns_hdr *h)
 {
 	const struct fns_responder *r = &qp->rsp;
@@ -378,8 +381,7 @@ static bool execute(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *vi
 
 	op->psn = h->psn;
 	op->ack_req = h->ack_req;
-	op->ends_message =
-		f & (FNS_OPF_LAST | FNS_OPF_ONLY | FNS_OPF_READ_REQ | FNS_OPF_ATOMIC);
+	op->ends_message = f & (FNS_OPF_LAST | FNS_OPF_ONLY | FNS_OPF_READ_REQ | FNS_OPF_ATOMIC);
 	if (((f & FNS_OPF_SEND) && op->ends_message) || (f & FNS_OPF_IMM))
 		fns_recv_complete(qp, op, h);
 	qp->rsp.epsn = psn_add(qp->rsp.epsn, op->npsn);
@@ -426,8 +428,7 @@ static void repeat_read(struct fns_qp *qp, const struct fns_hdr *h)
 	for (i = r->rsp_head; i != r->rsp_tail; i++) {
 		const struct fns_rsp *e = &r->ring[i % FNS_RSP_RING];
 
-		if (e->kind == FNS_RSP_READ &&
-			psn_diff(h->psn, psn_add(e->psn, e->seg)) >= 0 &&
+		if (e->kind == FNS_RSP_READ && psn_diff(h->psn, psn_add(e->psn, e->seg)) >= 0 &&
 			psn_diff(psn_add(h->psn, npsn), psn_add(e->psn, e->npsn)) <= 0)
 			return;
 	}

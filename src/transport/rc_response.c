@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RC responses: acknowledgements, NAKs, atomic results and READ data leave in the order in which the requests were executed (IBTA 9.7.5). READ
- * data is gathered in place the first time and staged when asked for again.
+ * RC responses: acknowledgements, NAKs, atomic results and READ data leave in the order in which
+ * the requests were executed (IBTA 9.7.5). READ data is gathered in place the first time and staged
+ * when asked for again.
  */
 #include "base/assert.h"
 #include "transport/rc.h"
@@ -131,7 +132,7 @@ enum fns_tx_result fns_rc_response_tx(struct fns_qp *qp)
 	while (r->rsp_head != r->rsp_tail) {
 		struct fns_rsp *e = &r->ring[r->rsp_head % FNS_RSP_RING];
 
-		if (qp->deficit <= 0)
+		if (qp->deficit <= 0 && e->kind == FNS_RSP_READ)
 			return FNS_TX_MORE;
 		switch (emit(qp, e)) {
 		case FNS_GATHER_OK:

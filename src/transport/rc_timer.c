@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RC timers (IBTA 9.7.6.1): one timer a queue pair for the local ACK timeout, the tail probe, the RNR wait and pacing. It is set lazily: when
- * it fires it looks at what is really due, so that an acknowledgement costs no timer operation.
+ * RC timers (IBTA 9.7.6.1): one timer a queue pair for the local ACK timeout, the tail probe, the
+ * RNR wait and pacing. It is set lazily: when it fires it looks at what is really due, so that an
+ * acknowledgement costs no timer operation.
  */
 #include "transport/rc.h"
 
-/* The timeout is T by the attribute; the specification lets it fire between T and 4T, and a starved software peer needs the slack. */
+/* The timeout is T by the attribute; the specification lets it fire between T and 4T, and a starved
+ * software peer needs the slack. */
 static uint64_t rto_ns(const struct fns_qp *qp)
 {
 	uint64_t t = fns_ack_timeout_ns(qp->attr.timeout);
@@ -51,7 +53,8 @@ void fns_rc_timer_arm(struct fns_qp *qp)
 {
 	uint64_t at;
 
-	/* Something pending moves later, but for RNR and pacing, which may be nearer than the timeout set. */
+	/* Something pending moves later, but for RNR and pacing, which may be nearer than the
+	 * timeout set. */
 	if (fns_timer_is_set(&qp->timer) && !qp->req.rnr_until_ns &&
 		qp->req.pace_ns <= qp->nic->now_ns)
 		return;

@@ -193,8 +193,7 @@ void fns_recv_place(struct fns_qp *qp, struct fns_rxop *op, const uint8_t *src,
 	struct fns_list *it;
 
 	if (!qp->nic->dma->ops->caps.ordered)
-		fns_list_for_each(it, &qp->rsp.ops)
-		{
+		fns_list_for_each (it, &qp->rsp.ops) {
 			struct fns_rxop *e = fns_container_of(it, struct fns_rxop, node);
 
 			if (e == op)
@@ -212,8 +211,7 @@ static bool placing(struct fns_qp *qp)
 {
 	struct fns_list *it;
 
-	fns_list_for_each(it, &qp->rsp.ops)
-	{
+	fns_list_for_each (it, &qp->rsp.ops) {
 		if (fns_container_of(it, struct fns_rxop, node)->pending)
 			return true;
 	}
@@ -223,11 +221,11 @@ static bool placing(struct fns_qp *qp)
 void fns_recv_drain(struct fns_qp *qp, void (*commit)(struct fns_qp *qp, struct fns_rxop *op))
 {
 	while (!fns_list_empty(&qp->rsp.ops)) {
-		struct fns_rxop *op =
-			fns_container_of(qp->rsp.ops.next, struct fns_rxop, node);
+		struct fns_rxop *op = fns_container_of(qp->rsp.ops.next, struct fns_rxop, node);
 		bool alive = qp->state != FNS_QPS_ERR && qp->state != FNS_QPS_RESET;
 
-		/* An atomic reads what all earlier packets wrote: it starts when they are placed. */
+		/* An atomic reads what all earlier packets wrote: it starts when they are placed.
+		 */
 		if (op->kind == FNS_RXOP_ATOMIC && alive) {
 			if (!atomic_run(op))
 				return;
@@ -237,7 +235,8 @@ void fns_recv_drain(struct fns_qp *qp, void (*commit)(struct fns_qp *qp, struct 
 		} else if (op->pending) {
 			return;
 		}
-		/* Its completion hands the receive back: what comes after it may be on the way into the same buffer. */
+		/* Its completion hands the receive back: what comes after it may be on the way into
+		 * the same buffer. */
 		if (fns_unlikely(op->result < 0 && alive)) {
 			qp->rsp.dying = true;
 			if (placing(qp))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Received packets between acceptance and commit: they hold the receive buffer and the tokens of their placement. Datapath 7/9:
- * placement into host memory.
+ * Received packets between acceptance and commit: they hold the receive buffer and the tokens of
+ * their placement. Datapath 7/9: placement into host memory.
  */
 #include "base/assert.h"
 #include "transport/qp.h"
@@ -22,7 +22,8 @@ struct fns_rxop *fns_rxop_get(struct fns_qp *qp, enum fns_rxop_kind kind)
 	op->kind = (uint8_t)kind;
 	op->syndrome = 0;
 	op->event = -1;
-	op->submitted = op->ack_req = op->ends_message = op->has_cqe = op->solicited = op->uses_recv = false;
+	op->submitted = op->ack_req = op->ends_message = op->has_cqe = op->solicited =
+		op->uses_recv = false;
 	op->result = 0;
 	op->npsn = 1;
 	qp->ops_inflight++;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Segmentation of connected transports: which packet of a message carries what (IBTA 9.2, 9.7.2). Pure functions of work request and PMTU.
+ * Segmentation of connected transports: which packet of a message carries what (IBTA 9.2, 9.7.2).
+ * Pure functions of work request and PMTU.
  */
 #include "transport/qp.h"
 
@@ -22,12 +23,15 @@ static uint8_t data_opcode(const struct fns_wqe *w, uint32_t seg)
 
 	switch (w->op) {
 	case FNS_WR_WRITE:
-		/* Self-describing packets of equal length: a train, and every packet says where it belongs. */
+		/* Self-describing packets of equal length: a train, and every packet says where it
+		 * belongs. */
 		return FNS_OP_WRITE_ONLY;
 	case FNS_WR_WRITE_IMM:
 		if (first && last)
 			return FNS_OP_WRITE_ONLY_IMM;
-		return first ? FNS_OP_WRITE_FIRST : last ? FNS_OP_WRITE_LAST_IMM : FNS_OP_WRITE_MIDDLE;
+		return first  ? FNS_OP_WRITE_FIRST
+		       : last ? FNS_OP_WRITE_LAST_IMM
+			      : FNS_OP_WRITE_MIDDLE;
 	case FNS_WR_SEND_IMM:
 		if (first && last)
 			return FNS_OP_SEND_ONLY_IMM;

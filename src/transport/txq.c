@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The transmit queue: frames collected from all queue pairs of one advance, handed to the wire in bursts so that it can build trains.
- * Datapath 4/9 to 5/9: from transport to wire.
+ * The transmit queue: frames collected from all queue pairs of one advance, handed to the wire in
+ * bursts so that it can build trains. Datapath 4/9 to 5/9: from transport to wire.
  */
 #include "base/assert.h"
 #include "transport/qp.h"

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unreliable connection (IBTA 9.8.2): SEND and WRITE without acknowledgements. A gap in the PSNs drops the message under way; the next FIRST or
- * ONLY begins anew. What memory protection refuses is dropped in silence.
+ * Unreliable connection (IBTA 9.8.2): SEND and WRITE without acknowledgements. A gap in the PSNs
+ * drops the message under way; the next FIRST or ONLY begins anew. What memory protection refuses
+ * is dropped in silence.
  */
 #include "transport/unacked.h"
 
-static enum fns_gather uc_peer(struct fns_qp *qp, struct fns_wqe *w, struct fns_peer **p,
-	enum fns_wc_status *status)
+static enum fns_gather uc_peer(
+	struct fns_qp *qp, struct fns_wqe *w, struct fns_peer **p, enum fns_wc_status *status)
 {
 	(void)w;
 	(void)status;
@@ -166,6 +167,7 @@ const struct fns_transport_ops fns_transport_uc = {
 	.to_rtr = fns_unacked_to_rtr,
 	.to_rts = fns_unacked_to_rts,
 	.tx = uc_tx,
+	.only_acks = fns_unacked_only_acks,
 	.rx = uc_rx,
 	.tx_done = fns_unacked_tx_done,
 	.timer = fns_unacked_timer,

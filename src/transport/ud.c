@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unreliable datagrams (IBTA 9.8.3): one packet a message, to whom the address handle says, guarded by Q_Keys. Each receive begins with 40 bytes
- * of global route header; for IPv4 the IP header stands in its last 20 bytes (IBTA A17.4.5.1).
+ * Unreliable datagrams (IBTA 9.8.3): one packet a message, to whom the address handle says, guarded
+ * by Q_Keys. Each receive begins with 40 bytes of global route header; for IPv4 the IP header
+ * stands in its last 20 bytes (IBTA A17.4.5.1).
  */
 #include <string.h>
 
 #include "base/bytes.h"
 #include "transport/unacked.h"
 
-/* The path to an address handle's peer, whose port slot depends on the queue pair addressed. NULL: *g says why. */
-static struct fns_path *ud_path(struct fns_qp *qp, struct fns_ah *ah, uint32_t dest_qpn,
-	enum fns_gather *g)
+/* The path to an address handle's peer, whose port slot depends on the queue pair addressed. NULL:
+ * *g says why. */
+static struct fns_path *ud_path(
+	struct fns_qp *qp, struct fns_ah *ah, uint32_t dest_qpn, enum fns_gather *g)
 {
 	struct fns_wire *wire = qp->nic->wire;
 	uint8_t prefix = (uint8_t)(dest_qpn >> 16);
@@ -42,8 +44,8 @@ static struct fns_path *ud_path(struct fns_qp *qp, struct fns_ah *ah, uint32_t d
 	return p;
 }
 
-static enum fns_gather ud_peer(struct fns_qp *qp, struct fns_wqe *w, struct fns_peer **p,
-	enum fns_wc_status *status)
+static enum fns_gather ud_peer(
+	struct fns_qp *qp, struct fns_wqe *w, struct fns_peer **p, enum fns_wc_status *status)
 {
 	struct fns_ah *ah = qp->nic->find_ah(qp->nic, w->ah);
 	enum fns_gather g = FNS_GATHER_ERROR;
@@ -71,8 +73,8 @@ static enum fns_gather ud_build(struct fns_qp *qp, struct fns_wqe *w, uint32_t p
 	g = fns_gather_wqe(qp, w, (uint64_t)pos << 32 | seg, 0, w->length, false, f, buf, status);
 	if (g != FNS_GATHER_OK)
 		return g;
-	h.opcode = (uint8_t)(FNS_TC_UD | (w->op == FNS_WR_SEND ? FNS_OP_SEND_ONLY
-							       : FNS_OP_SEND_ONLY_IMM));
+	h.opcode = (uint8_t)(FNS_TC_UD |
+			     (w->op == FNS_WR_SEND ? FNS_OP_SEND_ONLY : FNS_OP_SEND_ONLY_IMM));
 	h.solicited = w->flags & FNS_WRF_SOLICITED;
 	h.migreq = true;
 	h.pkey = FNS_PKEY_DEFAULT;
@@ -184,6 +186,7 @@ const struct fns_transport_ops fns_transport_ud = {
 	.to_rtr = fns_unacked_to_rtr,
 	.to_rts = fns_unacked_to_rts,
 	.tx = ud_tx,
+	.only_acks = fns_unacked_only_acks,
 	.rx = ud_rx,
 	.tx_done = fns_unacked_tx_done,
 	.timer = fns_unacked_timer,

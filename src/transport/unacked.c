@@ -27,6 +27,11 @@ void fns_unacked_to_rts(struct fns_qp *qp)
 	qp->req.psn = qp->attr.sq_psn & FNS_PSN_MASK;
 }
 
+bool fns_unacked_only_acks(const struct fns_qp *qp)
+{
+	return qp->sq.cur == qp->sq.tail; /* credits */
+}
+
 void fns_unacked_timer(struct fns_qp *qp)
 {
 	(void)qp;

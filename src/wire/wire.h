@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The wire: frames and addresses, nothing of queue pairs. A frame out is header bytes plus references to payload, so that payload is
- * never copied into NIC memory; the wire gathers. A frame in is a view into a receive buffer, released right after placement.
- * Every slot is called by the engine's one thread, but path_get/path_put also under it.
+ * The wire: frames and addresses, nothing of queue pairs. A frame out is header bytes plus
+ * references to payload, so that payload is never copied into NIC memory; the wire gathers. A frame
+ * in is a view into a receive buffer, released right after placement. Every slot is called by the
+ * engine's one thread, but path_get/path_put also under it.
  */
 #ifndef FNS_WIRE_WIRE_H
 #define FNS_WIRE_WIRE_H
@@ -15,28 +16,29 @@
 #include "roce/gid.h"
 #include "roce/header.h"
 
-#define FNS_TX_BATCH   128u /* frames in one burst at most */
-#define FNS_RX_BATCH   128u /* views in one burst at most */
-#define FNS_FRAME_SGS  (FNS_TX_BATCH * 4u) /* payload pieces in one burst at most */
+#define FNS_TX_BATCH  128u                /* frames in one burst at most */
+#define FNS_RX_BATCH  128u                /* views in one burst at most */
+#define FNS_FRAME_SGS (FNS_TX_BATCH * 4u) /* payload pieces in one burst at most */
 
 struct fns_wire;
 
 /*
- * Where frames go: local and remote address plus destination prefix (QPN[23:16]: trains never mix prefixes). Opaque to callers but
- * for these fields; refcounted by the wire.
+ * Where frames go: local and remote address plus destination prefix (QPN[23:16]: trains never mix
+ * prefixes). Opaque to callers but for these fields; refcounted by the wire.
  */
 struct fns_path {
 	struct fns_gid local, remote;
 	uint32_t ifindex;
 	uint8_t prefix;
-	uint8_t tos;	  /* IPv4 TOS or IPv6 traffic class */
+	uint8_t tos; /* IPv4 TOS or IPv6 traffic class */
 	uint8_t ttl;
 	uint32_t refs;
 };
 
 /*
- * One piece of payload. region NULL: NIC memory at addr. Else host memory that the wire gathers in place: addr is its near address, at
- * offset addr - region->near_base (a wire that uses keys of its own, as raw verbs do, goes by region and offset).
+ * One piece of payload. region NULL: NIC memory at addr. Else host memory that the wire gathers in
+ * place: addr is its near address, at offset addr - region->near_base (a wire that uses keys of its
+ * own, as raw verbs do, goes by region and offset).
  */
 struct fns_sg {
 	const uint8_t *addr;
@@ -49,17 +51,18 @@ enum fns_frame_status {
 	FNS_FRAME_FAULT = 1, /* payload memory could not be read: nothing was sent */
 };
 
-/* A packet to send; owned by the caller, untouched by the wire but for status, must live until tx_burst returns. */
+/* A packet to send; owned by the caller, untouched by the wire but for status, must live until
+ * tx_burst returns. */
 struct fns_frame {
 	struct fns_path *path;
 	const struct fns_sg *sg;
-	void *owner;	       /* the queue pair, for the caller */
-	uint32_t psn;	       /* for the caller */
-	uint32_t payload_len;  /* sum of the pieces, bytes, without pad */
+	void *owner;          /* the queue pair, for the caller */
+	uint32_t psn;         /* for the caller */
+	uint32_t payload_len; /* sum of the pieces, bytes, without pad */
 	uint8_t nsg;
-	uint8_t hdr_len;       /* bytes of hdr used: BTH and extension headers */
-	uint8_t pad;	       /* 0..3 zero bytes after the payload */
-	uint8_t status;	       /* out: enum fns_frame_status */
+	uint8_t hdr_len; /* bytes of hdr used: BTH and extension headers */
+	uint8_t pad;     /* 0..3 zero bytes after the payload */
+	uint8_t status;  /* out: enum fns_frame_status */
 	uint8_t hdr[FNS_HDR_MAX];
 };
 
@@ -75,31 +78,36 @@ struct fns_rx_view {
 };
 
 struct fns_wire_caps {
-	uint32_t max_packet;   /* BTH to ICRC, bytes */
-	bool in_place;	       /* gathers payload from application memory in place: a sum over it may be of changing bytes */
+	uint32_t max_packet; /* BTH to ICRC, bytes */
+	bool in_place; /* gathers payload from application memory in place: a sum over it may be of
+			  changing bytes */
 	bool reliable_payload; /* no software ICRC: staging against changing memory is not needed */
 };
 
 struct fns_wire_ops {
 	const char *name;
 	/*
-	 * Finds or makes the path. May do system calls the first time. 0, -ENOMEM, -EMFILE, -EADDRNOTAVAIL (local is not ours),
-	 * -ENETUNREACH.
+	 * Finds or makes the path. May do system calls the first time. 0, -ENOMEM, -EMFILE,
+	 * -EADDRNOTAVAIL (local is not ours), -ENETUNREACH.
 	 */
-	int (*path_get)(struct fns_wire *w, const struct fns_gid *local, const struct fns_gid *remote,
-		uint32_t ifindex, uint8_t prefix, uint8_t tos, uint8_t ttl, struct fns_path **out);
+	int (*path_get)(struct fns_wire *w, const struct fns_gid *local,
+		const struct fns_gid *remote, uint32_t ifindex, uint8_t prefix, uint8_t tos,
+		uint8_t ttl, struct fns_path **out);
 	void (*path_put)(struct fns_wire *w, struct fns_path *p);
 	/*
-	 * Sends frames in order; consecutive ones with one path and equal lengths may share a train. Returns how many were taken (status set
-	 * in each); fewer than n means that the wire is full: call again later with the rest. Never blocks.
+	 * Sends frames in order; consecutive ones with one path and equal lengths may share a
+	 * train. Returns how many were taken (status set in each); fewer than n means that the wire
+	 * is full: call again later with the rest. Never blocks.
 	 */
 	unsigned (*tx_burst)(struct fns_wire *w, struct fns_frame *frames, unsigned n);
-	/* Receives up to max views (max >= FNS_RX_BATCH: never splits what it received). Never blocks. Drops are counted. */
+	/* Receives up to max views (max >= FNS_RX_BATCH: never splits what it received). Never
+	 * blocks. Drops are counted. */
 	unsigned (*rx_burst)(struct fns_wire *w, struct fns_rx_view *views, unsigned max);
 	/* Gives the view's share of its buffer back. */
 	void (*rx_release)(struct fns_wire *w, struct fns_rx_view *v);
 	/*
-	 * What one packet of len bytes (BTH to ICRC) may cost in the receiver's buffer: bulk when it is one of a train, else alone.
+	 * What one packet of len bytes (BTH to ICRC) may cost in the receiver's buffer: bulk when
+	 * it is one of a train, else alone.
 	 */
 	uint32_t (*rx_cost)(struct fns_wire *w, uint32_t len, bool bulk);
 	void (*destroy)(struct fns_wire *w);
@@ -109,14 +117,15 @@ struct fns_wire_ops {
 struct fns_wire {
 	const struct fns_wire_ops *ops;
 	struct fns_wire_caps caps;
-	struct fns_stats *stats; /* counters of the engine; set by who creates the engine before the first burst */
+	struct fns_stats *stats; /* counters of the engine; set by who creates the engine before the
+				    first burst */
 };
 
 struct fns_wire_udp_cfg {
-	int sock;	  /* the leased socket; the wire does not own it */
-	uint8_t prefix;	  /* our slot: QPN[23:16] of what we receive */
-	uint16_t port;	  /* destination port of peers, normally 4791 */
-	bool gso, gro;	  /* trains out, trains in */
+	int sock;       /* the leased socket; the wire does not own it */
+	uint8_t prefix; /* our slot: QPN[23:16] of what we receive */
+	uint16_t port;  /* destination port of peers, normally 4791 */
+	bool gso, gro;  /* trains out, trains in */
 };
 
 /* The default wire: RoCEv2 over UDP sockets. NULL with errno set. */

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "sim.h"
+#include "sim/sim.h"
 
 static uint64_t hash_of(const struct sim_scenario *s, uint64_t seed)
 {

@@ -33,7 +33,10 @@ static uint8_t want_len(unsigned op)
 			return 12;
 		return (op & 0x1f) <= FNS_OP_WRITE_ONLY_IMM ? rc_len[op & 0x1f] : 0;
 	case FNS_TC_UD:
-		return op == 0x64 ? 20 : op == 0x65 ? 24 : op == (FNS_TC_UD | FNS_OP_CREDIT) ? 12 : 0;
+		return op == 0x64                          ? 20
+		       : op == 0x65                        ? 24
+		       : op == (FNS_TC_UD | FNS_OP_CREDIT) ? 12
+							   : 0;
 	default:
 		return 0;
 	}
@@ -70,9 +73,9 @@ static void rows_are_consistent(void **state)
 	(void)state;
 	for (unsigned op = 0; op < 256; op++) {
 		uint32_t f = fns_opcodes[op].flags;
-		uint32_t kind = f & (FNS_OPF_SEND | FNS_OPF_WRITE | FNS_OPF_READ_REQ |
-					    FNS_OPF_READ_RESP | FNS_OPF_ATOMIC | FNS_OPF_ACK |
-					    FNS_OPF_CREDIT);
+		uint32_t kind =
+			f & (FNS_OPF_SEND | FNS_OPF_WRITE | FNS_OPF_READ_REQ | FNS_OPF_READ_RESP |
+				    FNS_OPF_ATOMIC | FNS_OPF_ACK | FNS_OPF_CREDIT);
 
 		if (!f)
 			continue;
@@ -80,10 +83,11 @@ static void rows_are_consistent(void **state)
 		assert_int_equal(
 			bits(f & (FNS_OPF_FIRST | FNS_OPF_MIDDLE | FNS_OPF_LAST | FNS_OPF_ONLY)),
 			1);
+		assert_int_equal(!(f & FNS_OPF_REQUEST),
+			!!(kind & (FNS_OPF_READ_RESP | FNS_OPF_ACK | FNS_OPF_CREDIT)));
 		assert_int_equal(
-			!(f & FNS_OPF_REQUEST), !!(kind & (FNS_OPF_READ_RESP | FNS_OPF_ACK | FNS_OPF_CREDIT)));
-		assert_int_equal(!(f & FNS_OPF_PAYLOAD),
-			!!(kind & (FNS_OPF_READ_REQ | FNS_OPF_ATOMIC | FNS_OPF_ACK | FNS_OPF_CREDIT)));
+			!(f & FNS_OPF_PAYLOAD), !!(kind & (FNS_OPF_READ_REQ | FNS_OPF_ATOMIC |
+								  FNS_OPF_ACK | FNS_OPF_CREDIT)));
 		assert_int_equal(!!(f & FNS_OPF_ATOMIC_ETH), kind == FNS_OPF_ATOMIC);
 		assert_int_equal(!!(f & FNS_OPF_RETH),
 			kind == FNS_OPF_READ_REQ ||
@@ -91,8 +95,8 @@ static void rows_are_consistent(void **state)
 		assert_int_equal(!!(f & FNS_OPF_AETH),
 			kind == FNS_OPF_ACK ||
 				(kind == FNS_OPF_READ_RESP && !(f & FNS_OPF_MIDDLE)));
-		assert_int_equal(!!(f & FNS_OPF_DETH),
-			(op & 0xe0) == FNS_TC_UD && kind != FNS_OPF_CREDIT);
+		assert_int_equal(
+			!!(f & FNS_OPF_DETH), (op & 0xe0) == FNS_TC_UD && kind != FNS_OPF_CREDIT);
 		assert_int_equal(!!(f & FNS_OPF_ATOMIC_ACK_ETH), op == FNS_OP_ATOMIC_ACK);
 		/* Immediate data and the key to invalidate come with a message's end, never
 		 * together. */
