@@ -180,8 +180,11 @@ void fns_engine_control(struct fns_engine *e, struct fns_ctl *m, uint64_t now_ns
 {
 	if (now_ns > e->nic.now_ns)
 		e->nic.now_ns = now_ns;
-	/* A fence: what was submitted before, and what already waits for the wire, comes first. */
+	/*
+	 * A fence: what was submitted before comes first, and so do acknowledgements that were left
+	 * for later: the queue pair that owes them may be about to go.
+	 */
 	fns_engine_submit(e);
-	fns_txq_flush(&e->nic);
+	fns_engine_transmit(e);
 	m->result = dispatch(e, m);
 }

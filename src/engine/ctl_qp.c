@@ -239,7 +239,7 @@ static void enter_sqd(struct fns_qp *qp, const struct fns_ctl_qp_attr *a)
 {
 	qp->attr.sq_draining = a->mask & FNS_QPA_EN_SQD_ASYNC_NOTIFY ? 1 : 0;
 	fns_qp_state_set(qp, FNS_QPS_SQD);
-	if (qp->sq.head == qp->sq.cur && qp->req.seg == 0) {
+	if (fns_sq_idle(&qp->sq)) {
 		if (qp->attr.sq_draining)
 			fns_qp_event(qp, FNS_EVENT_SQ_DRAINED);
 		return;

@@ -115,8 +115,7 @@ int fns_engine_attach(struct fns_engine *e, struct fns_sq_shared *ring, uint32_t
 	return 0;
 }
 
-/* Datapath 3/9: deficit round robin over queue pairs with something to send. */
-static unsigned schedule(struct fns_engine *e)
+unsigned fns_engine_transmit(struct fns_engine *e)
 {
 	struct fns_nic *nic = &e->nic;
 	int32_t left = FNS_SCHED_BYTES;
@@ -182,7 +181,7 @@ unsigned fns_engine_advance(struct fns_engine *e, uint64_t now_ns, unsigned what
 		work += fns_engine_submit(e);
 	if (what & FNS_ADVANCE_RECEIVE) {
 		if (e->deferred)
-			work += schedule(e);
+			work += fns_engine_transmit(e);
 		work += fns_engine_receive(e);
 	}
 	if (!nic->dma->ops->caps.completes_inline)
@@ -198,7 +197,7 @@ unsigned fns_engine_advance(struct fns_engine *e, uint64_t now_ns, unsigned what
 			      nic->now_ns - e->deferred_ns < LAZY_NS;
 	}
 	if (!e->deferred && (!fns_list_empty(&nic->active) || nic->txq.n))
-		work += schedule(e);
+		work += fns_engine_transmit(e);
 	return work;
 }
 

@@ -67,6 +67,9 @@ unsigned fns_engine_submit(struct fns_engine *e);
 /* rx.c: one burst from the wire; how many packets. Datapath 6/9. */
 unsigned fns_engine_receive(struct fns_engine *e);
 
+/* engine.c: deficit round robin over queue pairs with something to send. Datapath 3/9. */
+unsigned fns_engine_transmit(struct fns_engine *e);
+
 /* Control operations by object; each returns 0 or negative errno and writes outputs on success
  * only. */
 int fns_ctl_pd_create(struct fns_engine *e, struct fns_ctl *m);

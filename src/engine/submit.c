@@ -57,6 +57,10 @@ static uint8_t judge(const struct fns_qp *qp, const struct fns_wqe *w)
 
 	if (w->length > 1u << 31)
 		return FNS_WC_LOC_LEN_ERR;
+	/* What comes back needs memory of the application's; inline data is none. */
+	if ((w->flags & FNS_WRF_INLINE) &&
+		(w->op == FNS_WR_READ || w->op == FNS_WR_CMP_SWAP || w->op == FNS_WR_FETCH_ADD))
+		return FNS_WC_LOC_QP_OP_ERR;
 	if ((w->op == FNS_WR_CMP_SWAP || w->op == FNS_WR_FETCH_ADD) && w->length != 8)
 		return FNS_WC_LOC_LEN_ERR;
 	if (qp->type == FNS_QPT_UD && connected_only)

@@ -14,7 +14,8 @@
 #define WAIT_KNOWN_NS (100 * FNS_NSEC_PER_MSEC) /* a peer that has answered may be starved of CPU  \
 						 */
 #define WAIT_UNKNOWN_NS (4 * FNS_NSEC_PER_MSEC) /* at first; doubles */
-#define SILENCES        4u /* after so many waits in vain it is another NIC: 60 ms in all */
+#define SILENCES        6u  /* after so many waits in vain it is another NIC: 252 ms in all */
+#define SILENCES_KNOWN  20u /* one that has answered before is gone after 2 s */
 #define PROBE_COST                                                                                 \
 	(1u << 20) /* between marks to a silent peer: it may have been starved, not deaf */
 
@@ -25,7 +26,7 @@ static bool deaf(const struct fns_peer *p)
 
 bool fns_credit_must_wait(const struct fns_peer *p, uint32_t cost)
 {
-	return !deaf(p) && !fns_peer_may_send(p, cost);
+	return !deaf(p) && !p->un.probe && !fns_peer_may_send(p, cost);
 }
 
 bool fns_credit_wants_mark(const struct fns_peer *p, uint32_t cost)
@@ -33,8 +34,8 @@ bool fns_credit_wants_mark(const struct fns_peer *p, uint32_t cost)
 	uint64_t since = p->un.sent + cost - p->un.marked;
 	uint32_t left = p->window - FNS_MIN(p->window, p->inflight);
 
-	if (p->un.tail - p->un.head == FNS_CREDIT_MARKS)
-		return false;
+	if (p->un.probe)
+		return true;
 	if (deaf(p))
 		return since >= PROBE_COST;
 	return since >= p->window / 8 || left < 3 * cost;
@@ -54,6 +55,9 @@ void fns_credit_sent(struct fns_qp *qp, struct fns_peer *p, uint32_t psn, uint32
 	p->un.sent += cost;
 	p->inflight += cost;
 	if (mark) {
+		p->un.probe = false;
+		if (p->un.tail - p->un.head == FNS_CREDIT_MARKS)
+			p->un.head++; /* a later one frees what it would have */
 		p->un.marked = p->un.sent;
 		p->un.mark[p->un.tail++ % FNS_CREDIT_MARKS] =
 			(struct fns_credit_mark){.qpn = qp->qpn, .psn = psn, .cost = p->un.sent};
@@ -66,6 +70,8 @@ static void free_up_to(struct fns_peer *p, uint64_t cost, bool acked)
 {
 	uint64_t freed = cost - p->un.freed;
 
+	if (cost <= p->un.freed)
+		return;
 	p->un.freed = cost;
 	fns_peer_release(p->nic, p, (uint32_t)FNS_MIN(freed, (uint64_t)UINT32_MAX), acked);
 }
@@ -76,16 +82,27 @@ void fns_credit_timeout(struct fns_peer *p)
 
 	if (p->un.sent == p->un.freed)
 		return;
-	if (due > now) {
+	if (due > now && !deaf(p)) {
 		fns_timer_set(p->nic->timers, &p->un.timer, due);
 		return;
 	}
-	/* Silence after a mark counts; without one nobody was asked. */
-	if (p->un.head != p->un.tail && p->un.silent < SILENCES)
-		p->un.silent++;
-	p->un.head = p->un.tail;
-	p->un.marked = p->un.sent;
-	free_up_to(p, p->un.sent, false);
+	/* Nobody was asked, or nobody will answer: by now it has left the buffer. */
+	if (deaf(p) || (p->un.grants && p->un.head == p->un.tail)) {
+		free_up_to(p, p->un.sent, false);
+		return;
+	}
+	if (++p->un.silent >= (p->un.grants ? SILENCES_KNOWN : SILENCES)) {
+		p->un.grants = false;
+		p->un.silent = SILENCES;
+		p->un.head = p->un.tail;
+		free_up_to(p, p->un.sent, false);
+		return;
+	}
+	p->un.heard_ns = now;
+	fns_timer_set(p->nic->timers, &p->un.timer, now + patience(p));
+	/* One packet more may go, with a mark: its credit frees all that was sent before it. */
+	p->un.probe = true;
+	fns_peer_wake(p->nic, p);
 }
 
 void fns_credit_rx(struct fns_qp *qp, const struct fns_hdr *h, const struct fns_rx_view *v)

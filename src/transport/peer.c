@@ -69,7 +69,7 @@ void fns_peer_wake(struct fns_nic *nic, struct fns_peer *p)
 	struct fns_qp *qp;
 
 	/* One at a time: the next is woken when this one has had its turn and left room. */
-	if (p->inflight >= p->window || !(n = fns_list_pop_front(&p->waiters)))
+	if ((p->inflight >= p->window && !p->un.probe) || !(n = fns_list_pop_front(&p->waiters)))
 		return;
 	qp = fns_container_of(n, struct fns_qp, sched);
 	qp->peer_wait = false;

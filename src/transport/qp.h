@@ -102,6 +102,7 @@ struct fns_peer {
 		uint32_t head, tail;
 		uint64_t heard_ns; /* last credit, or when waiting began */
 		bool grants;       /* has answered */
+		bool probe;        /* one marked packet may go beyond the window */
 		uint8_t silent;    /* waits in vain */
 		struct fns_timer timer;
 	} un;
@@ -151,6 +152,12 @@ struct fns_sq {
 static inline struct fns_wqe *fns_sq_at(struct fns_sq *sq, uint32_t i)
 {
 	return (struct fns_wqe *)(void *)(sq->mem + (size_t)(i & sq->mask) * sq->stride);
+}
+
+/* Nothing that was begun is unfinished; what was sent and must be sent again is. */
+static inline bool fns_sq_idle(struct fns_sq *sq)
+{
+	return sq->head == sq->cur && (sq->cur == sq->tail || !fns_sq_at(sq, sq->cur)->started);
 }
 
 /* --- a received packet whose placement may still be in flight --- */

@@ -27,7 +27,7 @@ static void sq_drained(struct fns_qp *qp)
 
 	if (qp->state != FNS_QPS_SQD || !r->draining)
 		return;
-	if (qp->sq.head != qp->sq.cur || r->seg != 0)
+	if (!fns_sq_idle(&qp->sq))
 		return;
 	r->draining = false;
 	if (qp->attr.sq_draining)

@@ -160,14 +160,16 @@ static void note_retransmit(struct fns_qp *qp)
 bool fns_rc_probe(struct fns_qp *qp)
 {
 	struct fns_requester *r = &qp->req;
-	uint32_t last = psn_add(r->psn, FNS_PSN_MASK);
-	uint32_t pos = r->ack_pos;
+	uint32_t last, pos, seg;
 	enum fns_wc_status status;
 	struct fns_wqe *w;
-	uint32_t seg;
 
-	if (psn_diff(r->psn, r->una) <= 0)
+	/* First of all: it may flush, as in fns_rc_requester_tx(). */
+	if (!fns_txq_frame(qp->nic, FNS_MAX_SGE) ||
+		(qp->state != FNS_QPS_RTS && qp->state != FNS_QPS_SQD) || psn_diff(r->psn, r->una) <= 0)
 		return false;
+	last = psn_add(r->psn, FNS_PSN_MASK);
+	pos = r->ack_pos;
 	for (;; pos++) {
 		w = fns_sq_at(&qp->sq, pos);
 		if (psn_diff(psn_add(w->first_psn, w->npsn), last) > 0)
@@ -279,6 +281,16 @@ static void sent(
 	fns_rc_timer_arm(qp);
 }
 
+static bool nothing_to_send(const struct fns_qp *qp)
+{
+	const struct fns_requester *r = &qp->req;
+
+	if (qp->state != FNS_QPS_RTS && qp->state != FNS_QPS_SQD)
+		return true;
+	return r->rnr_until_ns || qp->sq.cur == qp->sq.tail ||
+	       (r->failing && qp->sq.cur == r->fail_pos);
+}
+
 enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 {
 	struct fns_requester *r = &qp->req;
@@ -290,15 +302,17 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 		struct fns_wqe *w;
 		bool again, ack_req;
 
-		if (qp->state != FNS_QPS_RTS && qp->state != FNS_QPS_SQD)
-			return FNS_TX_IDLE;
-		if (r->rnr_until_ns || qp->sq.cur == qp->sq.tail ||
-			(r->failing && qp->sq.cur == r->fail_pos))
+		if (nothing_to_send(qp))
 			return FNS_TX_IDLE;
 		if (r->pace_ns > nic->now_ns) {
 			fns_rc_timer_arm(qp);
 			return FNS_TX_IDLE;
 		}
+		/* Getting a frame may flush, and a flush may fail work requests, move the cursor or end this queue pair. */
+		if (!fns_txq_frame(nic, FNS_MAX_SGE))
+			return FNS_TX_BLOCKED;
+		if (nothing_to_send(qp))
+			return FNS_TX_IDLE;
 		w = fns_sq_at(&qp->sq, qp->sq.cur);
 		if (w->bad) {
 			fns_rc_fail_at(qp, qp->sq.cur, w->bad, 0);

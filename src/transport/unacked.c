@@ -162,7 +162,7 @@ void fns_unacked_tx_done(struct fns_qp *qp, const struct fns_frame *f)
 		return;
 	}
 	fail_if_oldest(qp);
-	if (qp->state == FNS_QPS_SQD && r->draining && qp->sq.head == qp->sq.cur) {
+	if (qp->state == FNS_QPS_SQD && r->draining && fns_sq_idle(&qp->sq)) {
 		r->draining = false;
 		if (qp->attr.sq_draining)
 			fns_qp_event(qp, FNS_EVENT_SQ_DRAINED);

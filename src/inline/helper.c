@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The helper thread: sleeps in epoll on socket, timer and keeper, and advances the engine when no
+ * application thread does.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "inline/inline_priv.h"
+#include "mem/guard.h"
+
+/* A poll longer ago than this is not spinning. */
+#define STALE_POLL_NS (20 * FNS_NSEC_PER_USEC)
+/* The helper waits awake this long for the next packet. */
+#define SPIN_NS (50 * FNS_NSEC_PER_USEC)
+/* A yield that takes longer gave the CPU to somebody; then it does not spin for so long. */
+#define SPIN_TAKEN_NS  (15 * FNS_NSEC_PER_USEC)
+#define SPIN_PAUSE_NS  (20 * FNS_NSEC_PER_MSEC)
+#define HOLDOFF_MIN_NS (50 * FNS_NSEC_PER_MSEC)
+#define HOLDOFF_MAX_NS FNS_NSEC_PER_SEC
+#define HELPER_ROUNDS  64u /* advances before the helper lets others in */
+#define RECONNECT_NS   FNS_NSEC_PER_SEC
+
+/* Under lock. Programs the timer unless it is set to that already. */
+void fns_helper_timer_at(uint64_t ns)
+{
+	struct itimerspec its = {0};
+
+	if (ns == fns_here.timer_ns)
+		return;
+	fns_here.timer_ns = ns;
+	if (ns != UINT64_MAX) {
+		ns = ns ? ns : 1; /* zero would disarm */
+		its.it_value.tv_sec = (time_t)(ns / FNS_NSEC_PER_SEC);
+		its.it_value.tv_nsec = (long)(ns % FNS_NSEC_PER_SEC);
+	}
+	timerfd_settime(fns_here.timerfd, TFD_TIMER_ABSTIME, &its, NULL);
+}
+
+/* Under lock. */
+void fns_helper_watch_socket(bool on)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u32 = FNS_EV_SOCKET};
+	int op = !on ? EPOLL_CTL_DEL : fns_here.in_epoll ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+	/* Taken out altogether while not armed: even a disabled entry costs every packet's sender a
+	 * walk through its locks. */
+	epoll_ctl(fns_here.epfd, op, fns_here.lease.sock, &ev);
+	fns_here.in_epoll = on;
+	fns_here.armed = on;
+}
+
+/* Under lock, after an application thread has advanced the engine: the helper must not sleep past
+ * the next deadline. */
+void fns_helper_keep_deadline(void)
+{
+	uint64_t next = fns_engine_next(fns_here.engine);
+
+	if (fns_here.armed && next < fns_here.timer_ns)
+		fns_helper_timer_at(next);
+}
+
+/* Not under lock: may block for seconds; the datapath goes on without the keeper. */
+static void keeper_event(void)
+{
+	char err[FNS_KEEPER_ERR_LEN];
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u32 = FNS_EV_KEEPER};
+	int r = fns_keeper_reconnect(&fns_here.lease, err, sizeof(err));
+
+	if (r == -ESTALE) {
+		fns_log(FNS_LOG_ERROR, "%s", err);
+		fns_here.keeper_gone = false;
+		return;
+	}
+	fns_here.keeper_gone = r < 0;
+	if (r < 0)
+		fns_log(FNS_LOG_WARN, "%s; trying again", err);
+	else if (epoll_ctl(fns_here.epfd, EPOLL_CTL_MOD, fns_here.lease.conn, &ev) < 0)
+		epoll_ctl(fns_here.epfd, EPOLL_CTL_ADD, fns_here.lease.conn, &ev);
+}
+
+/* Under lock. Nobody else advances the engine: do it until nothing moves, then watch for more. */
+static unsigned helper_advance(void)
+{
+	unsigned rounds = 0;
+
+	while (rounds < HELPER_ROUNDS &&
+		fns_engine_advance(fns_here.engine, fns_clock_now_ns(), FNS_ADVANCE_ALL))
+		rounds++;
+	fns_helper_watch_socket(true);
+	fns_here.timer_ns = 0; /* it may have fired: set it anew */
+	fns_helper_timer_at(fns_here.keeper_gone ? FNS_MIN(fns_engine_next(fns_here.engine),
+							   fns_clock_now_ns() + RECONNECT_NS)
+						 : fns_engine_next(fns_here.engine));
+	fns_count(fns_here.stats, FNS_C_engine_sleeps);
+	return rounds;
+}
+
+/*
+ * Not under lock, socket not armed. Packets have come in quick succession: waking up for each would
+ * cost more than handling it. Returns when none came for SPIN_NS, when an application thread polls,
+ * or when the CPU is wanted.
+ */
+static void helper_spin(void)
+{
+	uint32_t polls = atomic_load_explicit(&fns_here.polls, memory_order_relaxed);
+	uint64_t before = fns_clock_now_ns(), now;
+
+	for (;;) {
+		sched_yield();
+		now = fns_clock_now_ns();
+		if (now - before > SPIN_TAKEN_NS) {
+			fns_here.no_spin_until_ns = now + SPIN_PAUSE_NS;
+			return;
+		}
+		if (now - fns_here.work_ns > SPIN_NS ||
+			atomic_load_explicit(&fns_here.polls, memory_order_relaxed) != polls ||
+			pthread_mutex_trylock(&fns_here.lock) != 0)
+			return;
+		if (fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL))
+			fns_here.work_ns = now;
+		fns_inline_unlock();
+		before = fns_clock_now_ns();
+	}
+}
+
+/* Under lock: may the helper go on awake after it found work at now? */
+static bool may_spin(uint64_t now)
+{
+	bool quick = now - fns_here.work_ns < 2 * SPIN_NS;
+
+	fns_here.work_ns = now;
+	return quick && now >= fns_here.no_spin_until_ns;
+}
+
+static void *helper(void *arg)
+{
+	uint32_t seen = 0;
+
+	(void)arg;
+	pthread_setname_np(pthread_self(), "flexins");
+	fns_guard_thread_init();
+	for (;;) {
+		struct epoll_event ev[4];
+		int n = epoll_wait(fns_here.epfd, ev, 4, -1), i;
+		bool packets = false, keeper = fns_here.keeper_gone;
+		uint64_t expirations, now;
+		uint32_t polls;
+
+		for (i = 0; i < n; i++) {
+			if (ev[i].data.u32 == FNS_EV_SOCKET)
+				packets = true;
+			else if (ev[i].data.u32 == FNS_EV_KEEPER)
+				keeper = true;
+			else if (read(fns_here.timerfd, &expirations, sizeof(expirations)) < 0)
+				continue;
+		}
+		if (keeper)
+			keeper_event();
+		pthread_mutex_lock(&fns_here.lock);
+		if (packets)
+			fns_here.armed = false; /* one shot */
+		polls = atomic_load_explicit(&fns_here.polls, memory_order_relaxed);
+		now = fns_clock_now_ns();
+		if (packets && fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL) &&
+			may_spin(now)) {
+			fns_inline_unlock();
+			helper_spin();
+			pthread_mutex_lock(&fns_here.lock);
+		}
+		if (packets || fns_here.armed || polls == seen) {
+			helper_advance();
+		} else if (now - fns_here.last_poll_ns < STALE_POLL_NS) {
+			/* Somebody polls and needs no help. */
+			fns_here.timer_ns = 0;
+			fns_helper_timer_at(now + FNS_WATCHDOG_NS);
+		} else if (helper_advance()) {
+			fns_here.holdoff_ns = FNS_MIN(
+				FNS_MAX(2 * fns_here.holdoff_ns, HOLDOFF_MIN_NS), HOLDOFF_MAX_NS);
+			fns_here.no_disarm_until_ns = now + fns_here.holdoff_ns;
+		}
+		seen = polls;
+		fns_inline_unlock();
+	}
+	return NULL;
+}
+
+int fns_helper_start(const cpu_set_t *cpus)
+{
+	sigset_t all, old;
+	pthread_attr_t attr;
+	pthread_t t;
+	int r;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	/* Programs pin the thread that opens the device; the helper must not compete with it there.
+	 */
+	if (cpus)
+		pthread_attr_setaffinity_np(&attr, sizeof(*cpus), cpus);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&t, &attr, helper, NULL);
+	if (r == EINVAL) { /* the affinity is no longer allowed */
+		pthread_attr_destroy(&attr);
+		pthread_attr_init(&attr);
+		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+		r = pthread_create(&t, &attr, helper, NULL);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return r;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inline placement: joins the verbs library and the engine in one process. The thread that
+ * posts or polls advances the engine if nobody else does; one helper thread sleeps in epoll and
+ * advances it when nobody polls. The only file that sees both sides, and the only one that names
+ * the concrete backends.
+ *
+ * Threads: `lock` is the engine. Application threads try it and go away if it is taken, since
+ * whoever holds it looks for new submissions after letting go; control operations and the helper
+ * wait for it.
+ *
+ * Who watches the socket: `armed` means that the helper's epoll does, and then a packet wakes it. A
+ * thread that polls in a tight loop disarms it (a wake-up costs more than the packet) and sets the
+ * watchdog; the watchdog arms it again once polling has stopped. A program that polls now and then
+ * but really spins on memory (ib_write_lat) is found out by the watchdog, which meets packets that
+ * nobody fetched: then the socket stays armed for a while. The helper itself stays awake for a
+ * moment while packets keep coming, as long as nobody else wants its CPU.
+ */
+#ifndef FNS_INLINE_INLINE_PRIV_H
+#define FNS_INLINE_INLINE_PRIV_H
+
+#include <pthread.h>
+
+#include "engine/engine.h"
+#include "keeper/client.h"
+#include "pipe/placement.h"
+
+#define FNS_INLINE_RING_SLOTS 4096u
+#define FNS_WATCHDOG_NS       FNS_NSEC_PER_MSEC
+
+/* What the helper's epoll set holds. */
+enum {
+	FNS_EV_SOCKET = 1,
+	FNS_EV_TIMER,
+	FNS_EV_KEEPER
+};
+
+struct fns_inline {
+	pthread_mutex_t lock;
+	struct fns_engine *engine;
+	struct fns_wire *wire;
+	struct fns_dma *dma;
+	struct fns_stats *stats;
+	struct fns_sq_shared *ring;
+	struct fns_lease lease;
+	int epfd, timerfd;
+	bool armed;             /* under lock: the helper's epoll watches the socket */
+	bool in_epoll;          /* under lock: the socket is in the set, armed or fired */
+	uint64_t timer_ns;      /* under lock: what timerfd is set to, UINT64_MAX: nothing */
+	_Atomic uint32_t polls; /* calls of poll, for the watchdog */
+	uint64_t last_poll_ns;  /* under lock */
+	uint32_t streak, idle;  /* under lock: polls in a row; of these the last ones empty */
+	uint64_t holdoff_ns, no_disarm_until_ns; /* under lock: see helper() */
+	/* helper's own */
+	bool keeper_gone;
+	uint64_t work_ns,
+		no_spin_until_ns; /* last time it found something to do; see helper_spin() */
+	const struct fns_placement_upcalls *up;
+};
+
+/* The process's NIC; life.c. */
+extern struct fns_inline fns_here;
+
+extern const struct fns_placement_ops fns_inline_ops; /* inline.c */
+
+/* helper.c. These three under lock. */
+void fns_helper_timer_at(uint64_t ns); /* programs the timer unless it is set to that already */
+void fns_helper_watch_socket(bool on);
+/* After an application thread has advanced the engine: the helper must not sleep past the next
+ * deadline. */
+void fns_helper_keep_deadline(void);
+/* Lets the engine go. Submissions that came while it was held are ours to take: their posters went
+ * away. */
+void fns_inline_unlock(void);
+/* Starts the thread. cpus: what it may run on, NULL: as the caller. 0 or an errno. */
+int fns_helper_start(const cpu_set_t *cpus);
+
+#endif
