@@ -11,7 +11,8 @@
 #include "transport/credit.h"
 #include "transport/qp.h"
 
-#define WAIT_KNOWN_NS (100 * FNS_NSEC_PER_MSEC) /* a peer that has answered may be starved of CPU  \
+#define WAIT_KNOWN_NS                                                                              \
+	(100 * FNS_NSEC_PER_MSEC)               /* a peer that has answered may be starved of CPU  \
 						 */
 #define WAIT_UNKNOWN_NS (4 * FNS_NSEC_PER_MSEC) /* at first; doubles */
 #define SILENCES        6u  /* after so many waits in vain it is another NIC: 252 ms in all */

@@ -166,7 +166,8 @@ bool fns_rc_probe(struct fns_qp *qp)
 
 	/* First of all: it may flush, as in fns_rc_requester_tx(). */
 	if (!fns_txq_frame(qp->nic, FNS_MAX_SGE) ||
-		(qp->state != FNS_QPS_RTS && qp->state != FNS_QPS_SQD) || psn_diff(r->psn, r->una) <= 0)
+		(qp->state != FNS_QPS_RTS && qp->state != FNS_QPS_SQD) ||
+		psn_diff(r->psn, r->una) <= 0)
 		return false;
 	last = psn_add(r->psn, FNS_PSN_MASK);
 	pos = r->ack_pos;
@@ -308,7 +309,8 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 			fns_rc_timer_arm(qp);
 			return FNS_TX_IDLE;
 		}
-		/* Getting a frame may flush, and a flush may fail work requests, move the cursor or end this queue pair. */
+		/* Getting a frame may flush, and a flush may fail work requests, move the cursor or
+		 * end this queue pair. */
 		if (!fns_txq_frame(nic, FNS_MAX_SGE))
 			return FNS_TX_BLOCKED;
 		if (nothing_to_send(qp))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Control operations: whose object, which kind, who still uses it, and that no message whatever does harm. */
+/* Control operations: whose object, which kind, who still uses it, and that no message whatever
+ * does harm. */
 #include "rig.h"
 
 #include <errno.h>
@@ -235,12 +236,15 @@ static void bad_parameters(void **state)
 	NOT(((struct fns_ctl){.cq = {.ring = (uintptr_t)a.ring, .log2 = 255}}), FNS_CTL_CQ_CREATE);
 	NOT(((struct fns_ctl){.handle = a.cq, .cq = {.ring = 0, .log2 = 2}}), FNS_CTL_CQ_RESIZE);
 	NOT(((struct fns_ctl){.srq = {.pd = a.pd}}), FNS_CTL_SRQ_CREATE);
-	NOT(((struct fns_ctl){.srq = {.pd = a.pd, .max_wr = 1, .max_sge = 17}}), FNS_CTL_SRQ_CREATE);
+	NOT(((struct fns_ctl){.srq = {.pd = a.pd, .max_wr = 1, .max_sge = 17}}),
+		FNS_CTL_SRQ_CREATE);
 	NOT(((struct fns_ctl){.srq = {.pd = a.pd, .max_wr = (1u << 20) + 1}}), FNS_CTL_SRQ_CREATE);
 	NOT(((struct fns_ctl){.srq = {.pd = a.pd, .max_wr = 1, .limit = 2}}), FNS_CTL_SRQ_CREATE);
 	NOT(((struct fns_ctl){.handle = a.srq, .srq = {.mask = 4}}), FNS_CTL_SRQ_MODIFY);
-	NOT(((struct fns_ctl){.handle = a.srq, .srq = {.mask = 2, .limit = 9}}), FNS_CTL_SRQ_MODIFY);
-	NOT(((struct fns_ctl){.handle = a.srq, .srq = {.mask = 1, .max_wr = 0}}), FNS_CTL_SRQ_MODIFY);
+	NOT(((struct fns_ctl){.handle = a.srq, .srq = {.mask = 2, .limit = 9}}),
+		FNS_CTL_SRQ_MODIFY);
+	NOT(((struct fns_ctl){.handle = a.srq, .srq = {.mask = 1, .max_wr = 0}}),
+		FNS_CTL_SRQ_MODIFY);
 	NOT(((struct fns_ctl){.mw = {.pd = a.pd, .type = 0}}), FNS_CTL_MW_CREATE);
 	NOT(((struct fns_ctl){.mw = {.pd = a.pd, .type = 3}}), FNS_CTL_MW_CREATE);
 	NOT(((struct fns_ctl){.handle = a.mr, .mr = {.flags = 0}}), FNS_CTL_MR_REREG);
@@ -473,7 +477,8 @@ static void srq_modify_and_query(void **state)
 
 	for (i = 0; i < 5; i++)
 		rig_post_data(r, &as_qp, FNS_WR_SRQ_RECV, i, 0, 0, 8);
-	m = (struct fns_ctl){.op = FNS_CTL_SRQ_MODIFY, .handle = h, .srq = {.mask = 1, .max_wr = 4}};
+	m = (struct fns_ctl){
+		.op = FNS_CTL_SRQ_MODIFY, .handle = h, .srq = {.mask = 1, .max_wr = 4}};
 	assert_int_equal(rig_ctl(r, &m), -EINVAL); /* five are posted */
 	m.srq.max_wr = 100;
 	m.srq.mask = 3;
@@ -553,7 +558,8 @@ static void random_message(struct rig *r, struct pool *p, struct fns_ctl *m)
 			m->op = FNS_CTL_PD_CREATE;
 		break;
 	case FNS_CTL_MR_REG:
-	case FNS_CTL_MR_REREG: /* only our own memory: the direct backend trusts addresses to be mapped or refused */
+	case FNS_CTL_MR_REREG: /* only our own memory: the direct backend trusts addresses to be
+				  mapped or refused */
 		m->mr.addr = (uintptr_t)r->mem + fns_rng_below(&p->rng, RIG_MEM);
 		m->mr.len = fns_rng_below(&p->rng, 10) ? fns_rng_below(&p->rng, 4096)
 						       : fns_rng_u64(&p->rng);
@@ -568,10 +574,11 @@ static void random_message(struct rig *r, struct pool *p, struct fns_ctl *m)
 		break;
 	case FNS_CTL_CQ_CREATE:
 	case FNS_CTL_CQ_RESIZE: /* rings are trusted to be as large as said; 16 here */
-		m->cq.ring = fns_rng_below(&p->rng, 8) ? (uintptr_t)p->ring[fns_rng_below(&p->rng, RINGS)]
-						       : 0;
-		m->cq.log2 = (uint32_t)fns_rng_below(&p->rng, 5) +
-			     (fns_rng_below(&p->rng, 8) ? 0 : 23);
+		m->cq.ring = fns_rng_below(&p->rng, 8)
+				     ? (uintptr_t)p->ring[fns_rng_below(&p->rng, RINGS)]
+				     : 0;
+		m->cq.log2 =
+			(uint32_t)fns_rng_below(&p->rng, 5) + (fns_rng_below(&p->rng, 8) ? 0 : 23);
 		break;
 	case FNS_CTL_SRQ_CREATE:
 	case FNS_CTL_SRQ_MODIFY:

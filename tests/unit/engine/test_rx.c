@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Received packets find their queue pair or a counter. Random and mutated packets do no harm, and each one is accounted for: accepted, dropped
- * for one reason, answered, or taken as a duplicate.
+ * Received packets find their queue pair or a counter. Random and mutated packets do no harm, and
+ * each one is accounted for: accepted, dropped for one reason, answered, or taken as a duplicate.
  */
 #include "rig.h"
 
@@ -133,8 +133,10 @@ static void prepare(struct target *t, unsigned i)
 	if (t->want[i] >= FNS_QPS_RTS)
 		rig_to_rts(r, qp);
 	for (k = 0; k < 16; k++)
-		rig_post_recv(r, qp, 100 + k, 4096 * k, 
-			qp->type == FNS_QPT_UD || k % 4 < 2 ? 4096 : k % 4 == 2 ? 8 : 0);
+		rig_post_recv(r, qp, 100 + k, 4096 * k,
+			qp->type == FNS_QPT_UD || k % 4 < 2 ? 4096
+			: k % 4 == 2                        ? 8
+							    : 0);
 	if (t->want[i] >= FNS_QPS_RTS)
 		for (k = 0; k < 8 && qp->type == FNS_QPT_RC; k++)
 			rig_post_data(r, qp, (uint8_t)(FNS_WR_SEND + pick(t, 8)), k, k & 1, 0,
@@ -153,9 +155,11 @@ static void prepare(struct target *t, unsigned i)
 }
 
 /* One of the class's opcodes, a PSN near where the queue pair stands, lengths near the PMTU. */
-static uint32_t plausible(struct target *t, const struct rig_qp *rq, const struct fns_qp *qp, uint8_t *pkt)
+static uint32_t plausible(
+	struct target *t, const struct rig_qp *rq, const struct fns_qp *qp, uint8_t *pkt)
 {
-	static const uint32_t lens[] = {0, 0, 1, 7, 8, 1023, 1024, 1024, 1024, 1025, 2048, 3000, 4096};
+	static const uint32_t lens[] = {
+		0, 0, 1, 7, 8, 1023, 1024, 1024, 1024, 1025, 2048, 3000, 4096};
 	struct fns_hdr h;
 	uint32_t n, len, i;
 	uint8_t op;
@@ -224,13 +228,15 @@ static void accounted(const struct rig *r, const struct fns_qp *qp, uint8_t type
 	if (dropped || type != FNS_QPT_RC)
 		return; /* UC and UD are counted below, by their completions */
 	if (!request) {
-		/* An ACK is counted; a response moves una, fails its work request or shows that one is missing. */
+		/* An ACK is counted; a response moves una, fails its work request or shows that one
+		 * is missing. */
 		if (op == FNS_OP_ACK)
 			assert_int_equal(b.acks, a->acks + 1);
 		return;
 	}
 	fates = (unsigned)(moved + (b.dups - a->dups) + (b.naks - a->naks));
-	/* What was accepted or seen before may still be refused: memory fails, a READ's key is looked at again. */
+	/* What was accepted or seen before may still be refused: memory fails, a READ's key is
+	 * looked at again. */
 	assert_in_range(b.fatal - a->fatal, 0, 1);
 	if (b.fatal == a->fatal || fates)
 		assert_int_equal(fates, 1);
@@ -301,8 +307,8 @@ static void random_packets_near(void **state)
 
 static void random_packets_far(void **state)
 {
-	struct rig_opts o = {
-		.simdma = true, .sim = {.seed = 5, .min_ns = 100, .max_ns = 9000, .fail_ppm = 2000}};
+	struct rig_opts o = {.simdma = true,
+		.sim = {.seed = 5, .min_ns = 100, .max_ns = 9000, .fail_ppm = 2000}};
 
 	random_packets(&o, SEED + 2, 50000);
 }
@@ -322,11 +328,13 @@ static void ud_adds_up(void **state)
 	rig_connect(r, &qp);
 	for (i = 0; i < 20000; i++) {
 		struct fns_hdr h = rig_hdr(&qp,
-			FNS_TC_UD | (fns_rng_below(&rng, 2) ? FNS_OP_SEND_ONLY : FNS_OP_SEND_ONLY_IMM),
+			FNS_TC_UD |
+				(fns_rng_below(&rng, 2) ? FNS_OP_SEND_ONLY : FNS_OP_SEND_ONLY_IMM),
 			(uint32_t)i & FNS_PSN_MASK);
 
 		if (fns_rng_below(&rng, 3))
-			rig_post_recv(r, &qp, i, 0, (uint32_t)(fns_rng_below(&rng, 4) ? 2500 : 500));
+			rig_post_recv(
+				r, &qp, i, 0, (uint32_t)(fns_rng_below(&rng, 4) ? 2500 : 500));
 		h.qkey = fns_rng_below(&rng, 8) ? RIG_QKEY : 3;
 		h.pkey = fns_rng_below(&rng, 8) ? 0xffff : 3;
 		rig_inject(r, h, payload, (uint32_t)fns_rng_below(&rng, 2000));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Submission rings, friendly and hostile: whatever stands in a ring, the engine lives and other queue pairs do not notice. */
+/* Submission rings, friendly and hostile: whatever stands in a ring, the engine lives and other
+ * queue pairs do not notice. */
 #include "rig.h"
 
 #include <stdlib.h>
@@ -12,7 +13,8 @@ static uint64_t bad(const struct rig *r)
 	return rig_count(r, FNS_C_sq_bad_descriptors);
 }
 
-/* Sends, acknowledges and completes one message of a queue pair that has nothing outstanding, and looks at its bytes. */
+/* Sends, acknowledges and completes one message of a queue pair that has nothing outstanding, and
+ * looks at its bytes. */
 static void works(struct rig *r, struct rig_qp *qp, uint64_t wr_id)
 {
 	uint32_t psn = rig_inner(r, qp)->req.psn;
@@ -210,7 +212,8 @@ static void failing_in_turn(void **state)
 	rig_destroy(r);
 }
 
-/* Descriptors of all sizes through a small ring, many laps: SGE lists and inline data arrive whole. */
+/* Descriptors of all sizes through a small ring, many laps: SGE lists and inline data arrive whole.
+ */
 static void ring_wraps(void **state)
 {
 	struct rig_opts o = {.sq_slots = 16};
@@ -264,7 +267,7 @@ static void ring_wraps(void **state)
 /* --- hostile --- */
 
 #define HOSTILE_SLOTS 256u
-#define VICTIMS	      6u
+#define VICTIMS       6u
 
 struct attack {
 	struct rig *r;
@@ -337,11 +340,13 @@ static void hostile_lap(struct attack *a)
 	}
 }
 
-/* What a peer might answer to what is outstanding: acknowledgements, refusals, data, atomic results. */
+/* What a peer might answer to what is outstanding: acknowledgements, refusals, data, atomic
+ * results. */
 static void answer(struct attack *a, struct rig_qp *rq)
 {
 	struct fns_qp *qp = rig_inner(a->r, rq);
-	static const uint8_t syndromes[] = {0x1f, 0x1f, 0x1f, 0x1f, 0x60, 0x21, 0x61, 0x62, 0x63, 0x64};
+	static const uint8_t syndromes[] = {
+		0x1f, 0x1f, 0x1f, 0x1f, 0x60, 0x21, 0x61, 0x62, 0x63, 0x64};
 	uint8_t zeros[4096] = {0};
 	unsigned i;
 
@@ -353,14 +358,15 @@ static void answer(struct attack *a, struct rig_qp *rq)
 		uint8_t op = FNS_OP_ACK;
 
 		if (w->op == FNS_WR_READ)
-			op = w->npsn == 1	     ? FNS_OP_READ_RESP_ONLY
-			     : seg == 0		     ? FNS_OP_READ_RESP_FIRST
+			op = w->npsn == 1         ? FNS_OP_READ_RESP_ONLY
+			     : seg == 0           ? FNS_OP_READ_RESP_FIRST
 			     : seg + 1 == w->npsn ? FNS_OP_READ_RESP_LAST
-						     : FNS_OP_READ_RESP_MIDDLE;
+						  : FNS_OP_READ_RESP_MIDDLE;
 		else if (w->op == FNS_WR_CMP_SWAP || w->op == FNS_WR_FETCH_ADD)
 			op = FNS_OP_ATOMIC_ACK;
 		if (op == FNS_OP_ACK || pick(a, 16) == 0)
-			rig_inject_aeth(a->r, rq, qp->req.una, syndromes[pick(a, sizeof(syndromes))]);
+			rig_inject_aeth(
+				a->r, rq, qp->req.una, syndromes[pick(a, sizeof(syndromes))]);
 		else
 			rig_inject(a->r, rig_hdr(rq, op, qp->req.una), zeros,
 				op == FNS_OP_ATOMIC_ACK ? 0 : fns_seg_len(qp, w, seg));
@@ -406,7 +412,8 @@ static void attack_with(const struct rig_opts *o, uint64_t seed, unsigned rounds
 	assert_non_null(a.ring);
 	memset(a.ring, 0, sizeof(*a.ring) + HOSTILE_SLOTS * sizeof(struct fns_sqd));
 	assert_int_equal(fns_engine_attach(r->e, a.ring, HOSTILE_SLOTS), 0);
-	m = (struct fns_ctl){.op = FNS_CTL_SRQ_CREATE, .srq = {.pd = r->pd, .max_wr = 32, .max_sge = 4}};
+	m = (struct fns_ctl){
+		.op = FNS_CTL_SRQ_CREATE, .srq = {.pd = r->pd, .max_wr = 32, .max_sge = 4}};
 	assert_int_equal(rig_ctl(r, &m), 0);
 	a.srq = m.handle;
 	m = (struct fns_ctl){.op = FNS_CTL_AH_CREATE};
@@ -453,8 +460,8 @@ static void hostile_ring(void **state)
 
 static void hostile_ring_far_memory(void **state)
 {
-	struct rig_opts o = {
-		.simdma = true, .sim = {.seed = 3, .min_ns = 100, .max_ns = 20000, .fail_ppm = 5000}};
+	struct rig_opts o = {.simdma = true,
+		.sim = {.seed = 3, .min_ns = 100, .max_ns = 20000, .fail_ppm = 5000}};
 	uint64_t seed;
 
 	for (seed = SEED; seed < SEED + 10; seed++) {

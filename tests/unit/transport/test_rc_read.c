@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* READ at the requester: chunks, placement, loss in the middle, answers that do not fit. Near and far memory. */
+/* READ at the requester: chunks, placement, loss in the middle, answers that do not fit. Near and
+ * far memory. */
 #include "rig.h"
 
 #include <string.h>
@@ -39,10 +40,10 @@ static void one_end(struct one *o)
 static void respond(struct one *o, uint32_t base, uint32_t psn, uint32_t len, uint32_t seg)
 {
 	uint32_t n = len ? (len + PMTU - 1) / PMTU : 1, off = seg * PMTU;
-	uint8_t op = n == 1	     ? FNS_OP_READ_RESP_ONLY
-		     : seg == 0	     ? FNS_OP_READ_RESP_FIRST
+	uint8_t op = n == 1         ? FNS_OP_READ_RESP_ONLY
+		     : seg == 0     ? FNS_OP_READ_RESP_FIRST
 		     : seg + 1 == n ? FNS_OP_READ_RESP_LAST
-				     : FNS_OP_READ_RESP_MIDDLE;
+				    : FNS_OP_READ_RESP_MIDDLE;
 
 	rig_inject(o->r, rig_hdr(&o->qp, op, psn + seg), o->data + base + off,
 		FNS_MIN(len - off, PMTU));
@@ -50,8 +51,8 @@ static void respond(struct one *o, uint32_t base, uint32_t psn, uint32_t len, ui
 
 static void sizes(struct one *o)
 {
-	static const uint32_t lens[] = {0, 1, 3, 4, 255, 256, 257, PMTU - 1, PMTU, PMTU + 1, 2 * PMTU,
-		5 * PMTU + 3, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5};
+	static const uint32_t lens[] = {0, 1, 3, 4, 255, 256, 257, PMTU - 1, PMTU, PMTU + 1,
+		2 * PMTU, 5 * PMTU + 3, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5};
 	uint32_t psn = RIG_SQ_PSN, i;
 
 	for (i = 0; i < FNS_ARRAY_SIZE(lens); i++) {
@@ -63,7 +64,8 @@ static void sizes(struct one *o)
 		rig_post_data(o->r, &o->qp, FNS_WR_READ, i, FNS_WRF_SIGNALED, 0, len);
 		rig_settle(o->r);
 		for (chunk = 0; base < len || chunk == 0; chunk++) {
-			uint32_t part = FNS_MIN(len - base, CHUNK), n = part ? (part + PMTU - 1) / PMTU : 1;
+			uint32_t part = FNS_MIN(len - base, CHUNK),
+				 n = part ? (part + PMTU - 1) / PMTU : 1;
 			const struct rig_packet *p =
 				rig_expect_sent(o->r, chunk, FNS_OP_READ_REQUEST, psn);
 
@@ -209,8 +211,11 @@ static void bad_responses(void **state)
 		if (i == 2) /* an atomic's answer to a READ */
 			rig_inject(o->r, rig_hdr(&o->qp, FNS_OP_ATOMIC_ACK, RIG_SQ_PSN), NULL, 0);
 		else /* too short, too long, to a SEND, to an atomic */
-			rig_inject(o->r, rig_hdr(&o->qp, FNS_OP_READ_RESP_ONLY, RIG_SQ_PSN), o->data,
-				i == 0 ? 15 : i == 1 ? 17 : 16);
+			rig_inject(o->r, rig_hdr(&o->qp, FNS_OP_READ_RESP_ONLY, RIG_SQ_PSN),
+				o->data,
+				i == 0   ? 15
+				: i == 1 ? 17
+					 : 16);
 		rig_run(o->r);
 		rig_expect_cqe(&o->qp.cq, 1, FNS_WC_BAD_RESP_ERR);
 		assert_int_equal(o->r->mem[0], 0x99);

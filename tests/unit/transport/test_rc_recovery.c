@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RC requester when things go wrong: gaps, missing responses, receivers not ready, silence. Time is virtual and exact. */
+/* RC requester when things go wrong: gaps, missing responses, receivers not ready, silence. Time is
+ * virtual and exact. */
 #include "rig.h"
 
 #include <string.h>
@@ -62,7 +63,8 @@ static void sequence_nak_goes_back(void **state)
 	one_end(&o);
 }
 
-/* The acknowledgement of packets sent before going back may still arrive: what it covers is not sent again. */
+/* The acknowledgement of packets sent before going back may still arrive: what it covers is not
+ * sent again. */
 static void late_ack_overtakes(void **state)
 {
 	struct one o;
@@ -226,14 +228,15 @@ static void rnr_retries(void **state)
 	one_end(&o);
 }
 
-/* Fails after retry_cnt + 1 timeouts, each 4.096 us x 2^t, fourfold, and 4 ms at least; not a nanosecond before. */
+/* Fails after retry_cnt + 1 timeouts, each 4.096 us x 2^t, fourfold, and 4 ms at least; not a
+ * nanosecond before. */
 static void timeouts_exhaust_retries(void **state)
 {
 	static const struct {
 		uint8_t timeout, retry;
 		uint64_t rto;
-	} t[] = {{8, 0, 4 * (4096ull << 8)}, {8, 3, 4 * (4096ull << 8)}, {14, 7, 4 * (4096ull << 14)},
-		{1, 2, 4000000}};
+	} t[] = {{8, 0, 4 * (4096ull << 8)}, {8, 3, 4 * (4096ull << 8)},
+		{14, 7, 4 * (4096ull << 14)}, {1, 2, 4000000}};
 	unsigned i;
 
 	for (i = 0; i < FNS_ARRAY_SIZE(t); i++) {

@@ -33,10 +33,10 @@ static uint8_t expected_opcode(uint8_t op, uint32_t i, uint32_t n)
 	case FNS_WR_WRITE:
 		return FNS_OP_WRITE_ONLY; /* a train of whole messages */
 	case FNS_WR_WRITE_IMM:
-		return n == 1 ? FNS_OP_WRITE_ONLY_IMM
-		       : first	? FNS_OP_WRITE_FIRST
-		       : last	? FNS_OP_WRITE_LAST_IMM
-				: FNS_OP_WRITE_MIDDLE;
+		return n == 1  ? FNS_OP_WRITE_ONLY_IMM
+		       : first ? FNS_OP_WRITE_FIRST
+		       : last  ? FNS_OP_WRITE_LAST_IMM
+			       : FNS_OP_WRITE_MIDDLE;
 	default:
 		if (!first && !last)
 			return FNS_OP_SEND_MIDDLE;
@@ -125,15 +125,16 @@ static void segmentation(void **state)
 /* SGEs are cut anywhere; packets do not show it. */
 static void scattered(void **state)
 {
-	static const uint32_t cuts[][4] = {
-		{1, 2, 3, 3000}, {1024, 1024, 0, 1}, {0, 0, 0, 5}, {1023, 2, 1023, 1024}, {0, 2047, 1, 0}};
+	static const uint32_t cuts[][4] = {{1, 2, 3, 3000}, {1024, 1024, 0, 1}, {0, 0, 0, 5},
+		{1023, 2, 1023, 1024}, {0, 2047, 1, 0}};
 	struct one o;
 	unsigned i, k;
 
 	one_begin(&o);
 	rig_fill(o.r, 0, 8192, 9);
 	for (i = 0; i < FNS_ARRAY_SIZE(cuts); i++) {
-		struct rig_wr wr = {.op = FNS_WR_SEND, .wr_id = i, .flags = FNS_WRF_SIGNALED, .nsge = 4};
+		struct rig_wr wr = {
+			.op = FNS_WR_SEND, .wr_id = i, .flags = FNS_WRF_SIGNALED, .nsge = 4};
 		uint32_t len = 0, at = 0;
 
 		for (k = 0; k < 4; k++) {
@@ -284,8 +285,7 @@ static void stale_and_ghost_acks(void **state)
 			rig_inject_aeth(o.r, &o.qp, psn + (uint32_t)wrong[k], FNS_AETH_RNR | 1);
 		}
 		rig_run(o.r);
-		assert_int_equal(
-			rig_count(o.r, FNS_C_drop_stale_ack), 4 * FNS_ARRAY_SIZE(wrong));
+		assert_int_equal(rig_count(o.r, FNS_C_drop_stale_ack), 4 * FNS_ARRAY_SIZE(wrong));
 		rig_expect_no_cqe(&o.qp.cq);
 		assert_int_equal(o.r->nsent, 0);
 		assert_int_equal(rig_state(o.r, &o.qp), FNS_QPS_RTS);
@@ -313,8 +313,10 @@ static void nak_codes(void **state)
 
 		one_begin(&o);
 		rig_post_recv(o.r, &o.qp, 50, 0, 10);
-		for (k = 0; k < 4; k++) /* unsignalled: the failed one and all after it complete all the same */
-			rig_post_data(o.r, &o.qp, FNS_WR_SEND, k, k == 0 ? FNS_WRF_SIGNALED : 0, 0, 10);
+		for (k = 0; k < 4; k++) /* unsignalled: the failed one and all after it complete all
+					   the same */
+			rig_post_data(
+				o.r, &o.qp, FNS_WR_SEND, k, k == 0 ? FNS_WRF_SIGNALED : 0, 0, 10);
 		rig_run(o.r);
 		rig_inject_aeth(o.r, &o.qp, RIG_SQ_PSN + 2, FNS_AETH_NAK | map[i].code);
 		rig_run(o.r);
@@ -328,7 +330,8 @@ static void nak_codes(void **state)
 		rig_expect_cqe(&o.qp.cq, 50, FNS_WC_WR_FLUSH_ERR);
 		rig_expect_no_cqe(&o.qp.cq);
 		assert_int_equal(rig_state(o.r, &o.qp), FNS_QPS_ERR);
-		rig_post_data(o.r, &o.qp, FNS_WR_SEND, 9, 0, 0, 10); /* and what is posted from now on */
+		rig_post_data(
+			o.r, &o.qp, FNS_WR_SEND, 9, 0, 0, 10); /* and what is posted from now on */
 		rig_run(o.r);
 		rig_expect_cqe(&o.qp.cq, 9, FNS_WC_WR_FLUSH_ERR);
 		assert_int_equal(rig_count(o.r, FNS_C_rc_fatal_naks_received), 1);
@@ -355,7 +358,8 @@ static void reserved_syndromes(void **state)
 	assert_int_equal(rig_count(o.r, FNS_C_drop_header), 27 + 32 + 128);
 	rig_expect_no_cqe(&o.qp.cq);
 	assert_int_equal(o.r->nsent, 0);
-	rig_inject_aeth(o.r, &o.qp, RIG_SQ_PSN, 3); /* credits are not used: any count in an ACK is an ACK */
+	rig_inject_aeth(o.r, &o.qp, RIG_SQ_PSN,
+		3); /* credits are not used: any count in an ACK is an ACK */
 	rig_run(o.r);
 	rig_expect_cqe(&o.qp.cq, 1, FNS_WC_SUCCESS);
 	one_end(&o);
@@ -461,7 +465,8 @@ static void drain_waits_for_retransmission(void **state)
 	one_end(&o);
 }
 
-/* A payload that turns out unreadable when a full batch is handed over: all before it is sent again and completes, it fails, the rest is flushed. */
+/* A payload that turns out unreadable when a full batch is handed over: all before it is sent again
+ * and completes, it fails, the rest is flushed. */
 static void fault_in_a_full_batch(void **state)
 {
 	struct one o;
