@@ -141,7 +141,9 @@ static void disconnect(struct fns_qp *qp)
 {
 	struct fns_wire *wire = qp->nic->wire;
 
-	qp->wait_peer = NULL;
+	if (qp->peer_wait)
+		fns_qp_activate(qp);
+	fns_peer_pass(qp);
 	fns_credit_drop(qp);
 	fns_peer_put(qp->peer);
 	if (qp->path)

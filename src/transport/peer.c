@@ -58,6 +58,8 @@ void fns_peer_put(struct fns_peer *p)
 		qp->wait_peer = NULL;
 		fns_list_push_back(&p->nic->active, &qp->sched);
 	}
+	if (p->turn)
+		p->turn->wait_peer = NULL;
 	fns_timer_cancel(p->nic->timers, &p->un.timer);
 	fns_list_remove(&p->node);
 	free(p);
@@ -69,10 +71,12 @@ void fns_peer_wake(struct fns_nic *nic, struct fns_peer *p)
 	struct fns_qp *qp;
 
 	/* One at a time: the next is woken when this one has had its turn and left room. */
-	if ((p->inflight >= p->window && !p->un.probe) || !(n = fns_list_pop_front(&p->waiters)))
+	if (p->turn || (p->inflight >= p->window && !p->un.probe) ||
+		!(n = fns_list_pop_front(&p->waiters)))
 		return;
 	qp = fns_container_of(n, struct fns_qp, sched);
 	qp->peer_wait = false;
+	p->turn = qp;
 	fns_list_push_back(&nic->active, &qp->sched);
 }
 
@@ -80,6 +84,12 @@ void fns_peer_wait(struct fns_qp *qp, struct fns_peer *p)
 {
 	fns_count(qp->nic->stats, FNS_C_window_stalls);
 	fns_qp_deactivate(qp);
+	/* It had its turn; nobody else is woken, for there is no room, but where it waited for
+	 * another peer. */
+	if (qp->wait_peer == p)
+		p->turn = NULL;
+	else
+		fns_peer_pass(qp);
 	qp->peer_wait = true;
 	qp->wait_peer = p;
 	fns_list_push_back(&p->waiters, &qp->sched);
@@ -92,6 +102,7 @@ void fns_peer_pass(struct fns_qp *qp)
 	if (!p || qp->peer_wait)
 		return;
 	qp->wait_peer = NULL;
+	p->turn = NULL;
 	fns_peer_wake(qp->nic, p);
 }
 

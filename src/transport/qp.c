@@ -16,6 +16,8 @@ void fns_qp_activate(struct fns_qp *qp)
 
 void fns_qp_deactivate(struct fns_qp *qp)
 {
+	if (qp->peer_wait)
+		qp->wait_peer = NULL; /* left of its own accord: no turn of its to pass on */
 	qp->read_wait = qp->peer_wait = false;
 	if (!fns_list_empty(&qp->sched))
 		fns_list_remove(&qp->sched);

@@ -87,6 +87,7 @@ struct fns_peer {
 	uint32_t max_window;
 	uint64_t cut_at_ns;      /* last time the window was halved */
 	struct fns_list waiters; /* queue pairs that found the window full, in order */
+	struct fns_qp *turn;     /* the one woken, until it has had its turn */
 	struct fns_list node;    /* of nic->peers */
 	/*
 	 * UC and UD have no acknowledgements. Some of their packets carry an AckReq bit, a mark; a

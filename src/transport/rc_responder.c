@@ -416,7 +416,7 @@ static void repeat_read(struct fns_qp *qp, const struct fns_hdr *h)
 	uint32_t i;
 
 	/* Only what was executed already; one that waits for placement will be answered anyway. */
-	if (psn_diff(psn_add(h->psn, npsn), r->placed) > 0)
+	if (h->dma_len > 1u << 31 || psn_diff(psn_add(h->psn, npsn), r->placed) > 0)
 		return;
 	if (check_rights(qp, h) != V_ACCEPT ||
 		fns_mem_check(qp->nic->mem, qp->pd, qp->qpn, h->rkey, h->va, h->dma_len,

@@ -137,8 +137,9 @@ static bool uc_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
 		fns_recv_restart(qp);
 	if (!begins && r->in_message != class)
 		return drop(qp, FNS_C_drop_opcode_seq);
-	if (f & (FNS_OPF_FIRST | FNS_OPF_MIDDLE) ? h->payload_len != qp->pmtu
-						 : h->payload_len > qp->pmtu)
+	if (f & (FNS_OPF_FIRST | FNS_OPF_MIDDLE)
+			? h->payload_len != qp->pmtu
+			: h->payload_len > qp->pmtu || ((f & FNS_OPF_LAST) && h->payload_len == 0))
 		return drop(qp, FNS_C_drop_length);
 	op = fns_rxop_get(qp, FNS_RXOP_DATA);
 	if (!op) {

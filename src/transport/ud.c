@@ -148,6 +148,10 @@ static bool ud_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
 		return drop(qp, FNS_C_drop_qkey);
 	if (!fns_recv_take(qp))
 		return drop(qp, FNS_C_drop_no_rq);
+	if (r->rwqe_len < FNS_GRH_LEN) { /* nothing will ever fit: it would block the queue */
+		fns_unacked_recv_error(qp, FNS_WC_LOC_LEN_ERR);
+		return false;
+	}
 	if ((uint64_t)FNS_GRH_LEN + h->payload_len > r->rwqe_len)
 		return drop(qp, FNS_C_drop_length); /* anybody may send: not worth the queue pair */
 	op = fns_rxop_get(qp, FNS_RXOP_DATA);

@@ -265,6 +265,8 @@ void rig_step(struct rig *r, uint64_t dt_ns)
 	unsigned i;
 
 	r->now += dt_ns;
+	if (!r->dma->ops->caps.completes_inline)
+		fns_dma_sim_set_now(r->dma, r->now);
 	for (i = 0; i < 100000; i++) {
 		unsigned work = fns_engine_advance(r->e, r->now, FNS_ADVANCE_ALL);
 
