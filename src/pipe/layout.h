@@ -183,6 +183,15 @@ enum {
 };
 
 /*
+ * RoCE has no service levels in packets; mlx5 devices report the packet type in this field of UD
+ * receive completions (bit 3: over UDP; bits 2..0: 1 IPv6, 2 IPv4), and UCX checks addresses by it.
+ */
+enum {
+	FNS_WC_SL_ROCEV2_IPV6 = 0x9,
+	FNS_WC_SL_ROCEV2_IPV4 = 0xa
+};
+
+/*
  * One completion. The engine is the only producer; it writes bytes 0..59, then phase with release
  * order. The lap rule is that of the submission ring. wqe_count is what frees queue space in the
  * library: for a send completion, the free-running 32-bit count of send work requests of this queue
@@ -204,7 +213,9 @@ struct fns_cqe {
 	uint8_t opcode;      /* enum fns_wc_opcode */
 	uint8_t wc_flags;
 	uint8_t is_send; /* 1: of the send queue, 0: of a receive queue (valid on errors too) */
-	uint32_t reserved[3];
+	uint8_t sl;      /* UD over RoCEv2: what the sender's network header was, FNS_WC_SL_* */
+	uint8_t pad[3];
+	uint32_t reserved[2];
 	_Atomic uint32_t phase; /* bit 0 */
 };
 _Static_assert(sizeof(struct fns_cqe) == FNS_CACHELINE, "one cache line");

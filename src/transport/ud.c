@@ -175,6 +175,7 @@ static bool ud_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
 	fns_recv_complete(qp, op, h);
 	op->cqe.src_qp = h->src_qp;
 	op->cqe.wc_flags |= FNS_WCF_GRH;
+	op->cqe.sl = fns_gid_is_v4(&v->src) ? FNS_WC_SL_ROCEV2_IPV4 : FNS_WC_SL_ROCEV2_IPV6;
 	fns_line_add(&qp->line->rx_bytes, h->payload_len);
 	fns_recv_queue(qp, op);
 	fns_rxop_hold(op, v);

@@ -20,8 +20,7 @@ int fns_verbs_resolve_av(
 	const struct fns_netdev *net = &ctx->net;
 	struct fns_gid dgid;
 
-	if (!attr->is_global || attr->port_num != 1 || attr->grh.sgid_index >= net->n_gids ||
-		attr->grh.flow_label > 0xfffff)
+	if (!attr->is_global || attr->port_num != 1 || attr->grh.sgid_index >= net->n_gids)
 		return -EINVAL;
 	memcpy(dgid.b, attr->grh.dgid.raw, sizeof(dgid.b));
 	if (fns_gid_is_zero(&dgid) ||
@@ -31,7 +30,8 @@ int fns_verbs_resolve_av(
 	av->sgid = net->gid[attr->grh.sgid_index];
 	av->dgid = dgid;
 	av->ifindex = net->ifindex;
-	av->flow_label = attr->grh.flow_label;
+	/* UCX leaves bits above the 20 uninitialised; other devices ignore them too. */
+	av->flow_label = attr->grh.flow_label & 0xfffff;
 	av->traffic_class = attr->grh.traffic_class;
 	/* Programs leave 0 or 1 here and mean nothing by it: with a kernel's RoCE the route
 	 * decides. */

@@ -131,7 +131,7 @@ static inline void fill_wc(struct ibv_wc *wc, const struct fns_cqe *e)
 	wc->wc_flags = e->wc_flags;
 	wc->pkey_index = 0;
 	wc->slid = 0;
-	wc->sl = 0;
+	wc->sl = e->sl;
 	wc->dlid_path_bits = 0;
 }
 

@@ -110,7 +110,7 @@ static unsigned int read_wc_flags(struct ibv_cq_ex *ex)
 	return of(ex)->cur.wc_flags;
 }
 
-/* No LIDs, service levels or path bits in RoCE. */
+/* No LIDs or path bits in RoCE. */
 static uint32_t read_slid(struct ibv_cq_ex *ex)
 {
 	return 0;
@@ -118,7 +118,7 @@ static uint32_t read_slid(struct ibv_cq_ex *ex)
 
 static uint8_t read_sl(struct ibv_cq_ex *ex)
 {
-	return 0;
+	return of(ex)->cur.sl;
 }
 
 static uint8_t read_dlid_path_bits(struct ibv_cq_ex *ex)
