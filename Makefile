@@ -4,7 +4,7 @@
 BUILD ?= build
 MESON_ARGS ?=
 
-.PHONY: demo check build bench deps format install clean help
+.PHONY: demo check build bench fuzz soak deps format install clean help
 
 demo: build
 	@scripts/demo $(BUILD)
@@ -21,6 +21,12 @@ $(BUILD)/build.ninja:
 bench: build
 	@bench/run-write-bw-vs-iperf3
 	@bench/run-send-lat-vs-udp
+
+fuzz: deps
+	@tests/fuzz/run --build $(BUILD) --time $(or $(TIME),20)
+
+soak: build
+	@$(BUILD)/sim/flexins-sim --soak $(or $(TIME),60)
 
 deps:
 	@scripts/deps
@@ -40,6 +46,8 @@ help:
 	@echo 'make check    every check and test there is; ends with "N passed, N failed, N skipped"'
 	@echo 'make build    build into $(BUILD)/; then: ./$(BUILD)/flexins run -- COMMAND'
 	@echo 'make bench    FlexiNS against its references on this machine (takes some minutes)'
+	@echo 'make fuzz     every fuzzer for TIME=20 seconds'
+	@echo 'make soak     the simulator on all cores over new seeds for TIME=60 seconds'
 	@echo 'make format   rewrite the C files in the house format'
 	@echo 'make install  install under the prefix (MESON_ARGS=--prefix=...)'
 	@echo 'make clean    remove $(BUILD)/'

@@ -25,7 +25,7 @@ _flexins()
 	}
 
 	if ((cword == 1)); then
-		COMPREPLY=($(compgen -W "run devices status version --help --version" -- "$cur"))
+		COMPREPLY=($(compgen -W "run devices status capture fault version --help --version" -- "$cur"))
 		return
 	fi
 
@@ -49,7 +49,9 @@ _flexins()
 	--port=*) ;;
 	-*)
 		case ${words[1]} in
-		run) COMPREPLY=($(compgen -W "--iface= --port= --no-sysfs --verbose --help --" -- "$cur")) ;;
+		run) COMPREPLY=($(compgen -W "--iface= --port= --fault= --capture= --no-sysfs --verbose --help --" -- "$cur")) ;;
+		fault) COMPREPLY=($(compgen -W "--pid= --qp= --count= --help" -- "$cur")) ;;
+		capture) COMPREPLY=($(compgen -W "--pid= --help" -- "$cur")) ;;
 		devices) COMPREPLY=($(compgen -W "--iface= --json --help" -- "$cur")) ;;
 		status) COMPREPLY=($(compgen -W "--json --port= --help" -- "$cur")) ;;
 		version) COMPREPLY=($(compgen -W "--help" -- "$cur")) ;;
@@ -57,6 +59,10 @@ _flexins()
 		[[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
 		;;
 	*)
+		case ${words[1]} in
+		fault) COMPREPLY=($(compgen -W "set show clear inject" -- "$cur")) ;;
+		capture) COMPREPLY=($(compgen -W "start stop" -- "$cur") $(compgen -f -- "$cur")) ;;
+		esac
 		[[ ${words[1]} == run ]] && COMPREPLY=($(compgen -c -- "$cur"))
 		;;
 	esac

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/assert.h"
 #include "engine/engine_priv.h"
@@ -110,7 +111,7 @@ static void mr_reg_all(struct sim_host *h)
 	const uint32_t all = FNS_ACCESS_LOCAL_WRITE | FNS_ACCESS_REMOTE_WRITE |
 			     FNS_ACCESS_REMOTE_READ | FNS_ACCESS_REMOTE_ATOMIC;
 
-	mr_reg(h, SIM_MR_MAIN, h->pd, SIM_GUARD, SIM_ARENA - SIM_GUARD, all);
+	mr_reg(h, SIM_MR_MAIN, h->pd, SIM_GUARD, h->arena - SIM_GUARD, all);
 	mr_reg(h, SIM_MR_RO, h->pd, 0, 16 << 10, FNS_ACCESS_REMOTE_READ);
 	mr_reg(h, SIM_MR_NONE, h->pd, 16 << 10, 16 << 10, FNS_ACCESS_LOCAL_WRITE);
 	mr_reg(h, SIM_MR_PD2, h->pd2, 32 << 10, 16 << 10, all);
@@ -133,7 +134,22 @@ static void counters_init(struct sim_host *h)
 	}
 }
 
-struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx)
+/*
+ * Enough for the work of its queue pairs, and no more: every byte is looked at again at the end.
+ * Targets of unreliable WRITEs are never free again.
+ */
+static uint32_t arena_size(const struct sim_world *w, uint32_t nqp)
+{
+	uint32_t need = SIM_GUARD + (nqp + 1) * ((64u << 10) + 4 * w->p.max_len);
+
+	if (w->p.srq)
+		need += 1u << 20;
+	if (w->p.type != FNS_QPT_RC)
+		return SIM_ARENA;
+	return FNS_MIN(FNS_MAX(FNS_ALIGN_UP(need, 4096), 256u << 10), SIM_ARENA);
+}
+
+struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp)
 {
 	static const uint8_t v4[16] = {[10] = 0xff, 0xff, 192, 0, 2, 0};
 	static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8};
@@ -151,9 +167,13 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx)
 	h->prefix = (uint8_t)sim_rand(&h->rng, 1, 254);
 	h->depth = (uint32_t)sim_rand(&h->rng, 2, fns_rng_below(&h->rng, 2) ? 6 : 24);
 	h->advance_at = UINT64_MAX;
+	h->nqp_planned = nqp;
+	h->arena = arena_size(w, nqp);
 	sim_mem_init(h);
-	h->stats = calloc(1, sizeof(*h->stats));
-	fns_assert(h->stats);
+	/* large, and hardly any of it is ever touched: pages that are zero come for nothing */
+	h->stats = mmap(NULL, sizeof(*h->stats), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	fns_assert(h->stats != MAP_FAILED);
 	h->sim_dma = w->sim_dma;
 	if (h->sim_dma) {
 		struct fns_dma_sim_cfg dc = {.seed = sim_mix(w->seed + 99 * idx),
@@ -248,7 +268,7 @@ void sim_host_destroy(struct sim_host *h)
 		free(h->counter[i].rec);
 	free(h->srecv);
 	free(h->sq);
-	free(h->stats);
+	munmap(h->stats, sizeof(*h->stats));
 	sim_mem_fini(h);
 	free(h);
 }
@@ -431,6 +451,7 @@ static void fill_av(struct sim_qp *q, struct sim_qp *to, struct fns_ctl_av *av)
 	*av = (struct fns_ctl_av){.sgid = q->host->gid,
 		.dgid = to->host->gid,
 		.hop_limit = 64,
+		.traffic_class = q->host->w->p.no_ect ? 0 : SIM_ECT0,
 		.is_global = 1,
 		.port = 1,
 		.link_mtu = 9000,

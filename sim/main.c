@@ -3,19 +3,21 @@
  * flexins-sim: runs scenarios over seeds, in parallel processes, and says how to replay what
  * failed. A crash or an assertion names its seed as well.
  */
-#include "sim/sim.h"
+#include "sim/soak.h"
 
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 struct options {
 	const struct sim_scenario *scenario; /* NULL: all */
 	uint64_t from, to;
 	unsigned jobs, max_failures;
+	uint64_t soak_s; /* 0: runs of from..to */
 	int dma;
 	bool trace, hash, verbose;
 };
@@ -36,8 +38,27 @@ static const char *dma_flag(int dma)
 	return dma == SIM_DMA_DIRECT ? " --dma direct" : dma == SIM_DMA_SIM ? " --dma sim" : "";
 }
 
-static bool run_one(const struct options *o, const struct sim_scenario *s, uint64_t seed)
+static void say_result(const struct sim_scenario *s, uint64_t seed, const struct sim_result *r)
 {
+	const struct sim_net_stats *n = &r->net;
+	unsigned i;
+
+	printf("%s seed %llu: %llu us, %llu events, %llu packets, %llu requests, %llu errors, "
+	       "%llu retransmits, %llu timeouts; queue %u B, %llu marks, %llu pauses, drops:",
+		s->name, (unsigned long long)seed, (unsigned long long)r->now_ns / 1000,
+		(unsigned long long)r->events, (unsigned long long)r->packets,
+		(unsigned long long)r->wrs, (unsigned long long)r->errors,
+		(unsigned long long)r->retransmits, (unsigned long long)r->timeouts, n->queue_max,
+		(unsigned long long)n->ecn_marked, (unsigned long long)n->pauses);
+	for (i = 0; i < SIM_DROPS; i++)
+		if (n->drop[i])
+			printf(" %s %llu", sim_drop_name(i), (unsigned long long)n->drop[i]);
+	putchar('\n');
+}
+
+static bool run_one(const void *opt, const struct sim_scenario *s, uint64_t seed, uint64_t *packets)
+{
+	const struct options *o = opt;
 	struct sim_result r;
 	bool ok;
 
@@ -53,27 +74,22 @@ static bool run_one(const struct options *o, const struct sim_scenario *s, uint6
 		printf("%s %llu %016llx\n", s->name, (unsigned long long)seed,
 			(unsigned long long)r.hash);
 	if (o->verbose)
-		printf("%s seed %llu: %llu events, %llu packets, %llu requests, %llu errors, %llu retransmits, %llu "
-		       "timeouts, %llu overruns, %llu us\n",
-			s->name, (unsigned long long)seed, (unsigned long long)r.events,
-			(unsigned long long)r.packets, (unsigned long long)r.wrs,
-			(unsigned long long)r.errors, (unsigned long long)r.retransmits,
-			(unsigned long long)r.timeouts, (unsigned long long)r.overruns,
-			(unsigned long long)r.now_ns / 1000);
+		say_result(s, seed, &r);
 	fflush(stdout);
+	*packets = r.packets;
 	return ok;
 }
 
 /* Every jobs-th seed, beginning with the job's own. */
 static unsigned run_share(const struct options *o, unsigned job)
 {
+	const struct sim_scenario *s;
 	unsigned failures = 0, i;
-	uint64_t seed;
+	uint64_t seed, packets;
 
 	for (seed = o->from + job; seed <= o->to; seed += o->jobs)
-		for (i = 0; i < sim_nscenarios; i++)
-			if ((!o->scenario || o->scenario == &sim_scenarios[i]) &&
-				!run_one(o, &sim_scenarios[i], seed) &&
+		for (i = 0; (s = sim_scenario_at(i)); i++)
+			if ((!o->scenario || o->scenario == s) && !run_one(o, s, seed, &packets) &&
 				++failures >= o->max_failures)
 				return failures;
 	return failures;
@@ -99,15 +115,33 @@ static int run_all(const struct options *o)
 	return bad;
 }
 
+/* Seeds never seen before, unless the first one is given. */
+static int soak(const struct options *o)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t from = o->from ? o->from : (uint64_t)time(NULL) * 1000;
+
+	return sim_soak(&(struct soak_cfg){.seconds = o->soak_s,
+		.from = from,
+		.jobs = o->jobs ? o->jobs : (unsigned)FNS_MAX(cpus, 1),
+		.max_failures = o->max_failures ? o->max_failures : 20,
+		.only = o->scenario,
+		.run = run_one,
+		.ctx = o});
+}
+
 static int usage(void)
 {
+	const struct sim_scenario *s;
 	unsigned i;
 
 	fprintf(stderr,
 		"flexins-sim [--scenario NAME] [--seed N | --seeds A..B] [--dma direct|sim] [--trace] [--hash]\n"
-		"            [--verbose] [--jobs N] [--keep-going N]\nScenarios:\n");
-	for (i = 0; i < sim_nscenarios; i++)
-		fprintf(stderr, "  %-22s %s\n", sim_scenarios[i].name, sim_scenarios[i].text);
+		"            [--verbose] [--jobs N] [--keep-going N]\n"
+		"flexins-sim --soak SECONDS [--scenario NAME] [--seed FIRST] [--dma direct|sim] [--jobs N] "
+		"[--keep-going N]\nScenarios:\n");
+	for (i = 0; (s = sim_scenario_at(i)); i++)
+		fprintf(stderr, "  %-22s %s\n", s->name, s->text);
 	return 2;
 }
 
@@ -116,8 +150,8 @@ int main(int argc, char **argv)
 	static const struct option longopts[] = {{"scenario", 1, NULL, 'n'}, {"seed", 1, NULL, 's'},
 		{"seeds", 1, NULL, 'S'}, {"dma", 1, NULL, 'd'}, {"trace", 0, NULL, 't'},
 		{"hash", 0, NULL, 'h'}, {"verbose", 0, NULL, 'v'}, {"jobs", 1, NULL, 'j'},
-		{"keep-going", 1, NULL, 'k'}, {0}};
-	struct options o = {.from = 1, .to = 20, .jobs = 1, .max_failures = 1};
+		{"keep-going", 1, NULL, 'k'}, {"soak", 1, NULL, 'o'}, {0}};
+	struct options o = {.from = 0, .to = 20};
 	char *dots;
 	int c;
 
@@ -155,6 +189,11 @@ int main(int argc, char **argv)
 		case 'k':
 			o.max_failures = (unsigned)FNS_MAX(1, atoi(optarg));
 			break;
+		case 'o':
+			o.soak_s = strtoull(optarg, NULL, 10);
+			if (!o.soak_s)
+				return usage();
+			break;
 		default:
 			return usage();
 		}
@@ -163,5 +202,10 @@ int main(int argc, char **argv)
 	signal(SIGSEGV, say_replay);
 	signal(SIGBUS, say_replay);
 	signal(SIGALRM, say_replay); /* a test's time limit */
+	if (o.soak_s)
+		return soak(&o);
+	o.from = o.from ? o.from : 1;
+	o.jobs = o.jobs ? o.jobs : 1;
+	o.max_failures = o.max_failures ? o.max_failures : 1;
 	return run_all(&o);
 }

@@ -7,6 +7,7 @@
  */
 #include "sim/sim.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,16 +24,15 @@ static uint64_t word(uint64_t seed, uint32_t i)
 	return sim_mix(seed + i * 0x9e3779b97f4a7c15ull);
 }
 
-/* Bytes are taken from words by shifting, so that the content is the same on any machine. */
+/* Little endian, so that the content is the same on any machine. */
 void sim_content(uint64_t seed, uint8_t *out, uint32_t len)
 {
-	uint32_t i, k;
+	uint32_t i;
 
 	for (i = 0; i + 8 <= len; i += 8) {
-		uint64_t v = word(seed, i / 8);
+		uint64_t v = htole64(word(seed, i / 8));
 
-		for (k = 0; k < 8; k++)
-			out[i + k] = (uint8_t)(v >> 8 * k);
+		memcpy(out + i, &v, 8);
 	}
 	for (; i < len; i++)
 		out[i] = (uint8_t)(word(seed, i / 8) >> 8 * (i % 8));
@@ -48,20 +48,21 @@ void sim_mem_init(struct sim_host *h)
 	uint64_t v = h->w->seed + h->idx;
 	uint32_t i;
 
-	h->mem = aligned_alloc(4096, SIM_ARENA);
-	h->shadow = malloc(SIM_ARENA);
-	h->used = calloc(SIM_UNITS, 1);
+	h->units = h->arena / SIM_UNIT;
+	h->mem = aligned_alloc(4096, h->arena);
+	h->shadow = malloc(h->arena);
+	h->used = calloc(h->units, 1);
 	fns_assert(h->mem && h->shadow && h->used);
 	/* cheap, and no two words alike */
-	for (i = 0; i < SIM_ARENA / 8; i++) {
+	for (i = 0; i < h->arena / 8; i++) {
 		v += 0x9e3779b97f4a7c15ull;
 		memcpy(h->mem + (size_t)8 * i, &v, 8);
 	}
-	memcpy(h->shadow, h->mem, SIM_ARENA);
+	memcpy(h->shadow, h->mem, h->arena);
 	for (i = 0; i < SIM_GUARD / SIM_UNIT; i++)
 		h->used[i] = UNIT_STABLE;
 	h->next_unit = SIM_GUARD / SIM_UNIT;
-	h->free_units = SIM_UNITS - SIM_GUARD / SIM_UNIT;
+	h->free_units = h->units - SIM_GUARD / SIM_UNIT;
 }
 
 void sim_mem_fini(struct sim_host *h)
@@ -93,8 +94,8 @@ bool sim_alloc(struct sim_host *h, uint32_t len, uint32_t align, bool pending, u
 
 	n = n ? n : 1;
 	start = h->next_unit;
-	for (tried = 0, i = start; tried < SIM_UNITS + n; tried++) {
-		if (i == SIM_UNITS) {
+	for (tried = 0, i = start; tried < h->units + n; tried++) {
+		if (i == h->units) {
 			i = SIM_GUARD / SIM_UNIT;
 			run = 0;
 		}
@@ -140,9 +141,12 @@ void sim_store(struct sim_host *h, uint32_t off, const void *src, uint32_t len)
 
 void sim_mem_check(struct sim_host *h)
 {
-	uint32_t i;
+	uint32_t i, n;
 
-	for (i = 0; i < SIM_UNITS; i++)
-		if (h->used[i] != UNIT_PENDING)
-			verify(h, i, 1);
+	for (i = 0; i < h->units; i += n + 1) {
+		for (n = 0; i + n < h->units && h->used[i + n] != UNIT_PENDING; n++)
+			;
+		if (n)
+			verify(h, i, n);
+	}
 }

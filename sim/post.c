@@ -149,14 +149,16 @@ static bool recv_build(struct sim_host *h, struct sim_recv *r, uint32_t len, uin
  */
 static uint32_t recv_share(const struct sim_qp *q, uint32_t len)
 {
-	uint32_t share = SIM_ARENA / 4 / q->host->nqp_planned;
+	uint32_t share = q->host->arena / 4 / q->host->nqp_planned;
 
 	return FNS_MAX(share / (len + 2 * SIM_UNIT), 1);
 }
 
 static bool request_room(const struct sim_qp *q)
 {
-	return q->host->free_units > SIM_UNITS / 4 && q->peer->host->free_units > SIM_UNITS / 4;
+	const struct sim_host *h = q->host, *p = q->peer->host;
+
+	return h->free_units > h->units / 4 && p->free_units > p->units / 4;
 }
 
 bool sim_post_recv(struct sim_qp *q)
@@ -245,6 +247,8 @@ static uint32_t pick_len(struct sim_qp *q, uint32_t max)
 	struct fns_rng *r = &q->host->rng;
 	uint32_t len;
 
+	if (sim_chance(r, q->host->w->p.bulk_ppm))
+		return (uint32_t)sim_rand(r, max / 2, max);
 	switch (fns_rng_below(r, 10)) {
 	case 0:
 		return 0;
@@ -295,7 +299,7 @@ static bool prepare(struct sim_qp *q, struct sim_wr *wr, struct fns_sqd *d,
 			len = FNS_MIN(len, q->pmtu);
 		base = units = off = 0;
 		if (write && len &&
-			((q->type != FNS_QPT_RC && p->free_units < SIM_UNITS * 5 / 8) ||
+			((q->type != FNS_QPT_RC && p->free_units < p->units * 5 / 8) ||
 				!sim_alloc(p, len, 0, true, &base, &units, &off))) {
 			if (q->type == FNS_QPT_RC)
 				return false;
@@ -619,6 +623,9 @@ static void post_recvs(struct sim_qp *q)
 	uint32_t n = (uint32_t)sim_rand(&h->rng, 1, 8);
 
 	if (h->w->p.no_recv || sim_chance(&h->rng, q->late_ppm))
+		return;
+	/* flushed at once, and again, for as long as others have work */
+	if (q->recv_seen & 1 && fns_rng_below(&h->rng, 64))
 		return;
 	if (q->use_srq)
 		sim_post_srq(h, h->srq.posted + n);

@@ -12,7 +12,8 @@
 
 #include "base/assert.h"
 
-#define LIMIT_NS (60 * FNS_NSEC_PER_SEC)
+#define LIMIT_NS  (60 * FNS_NSEC_PER_SEC)
+#define MAX_PAIRS 64u
 
 struct pair {
 	uint32_t a, b;
@@ -35,6 +36,7 @@ static void defaults(struct sim_world *w, struct sim_params *p)
 		.jitter_ns = (uint32_t)fns_rng_below(&w->rng, 2000),
 		.reorder_ns = 20000,
 		.rcvbuf = 212992,
+		.no_ect = fns_rng_below(&w->rng, 4) == 0,
 		.egress_bytes = fns_rng_below(&w->rng, 2) ? 20000 : 0,
 		.full_ppm = fns_rng_below(&w->rng, 3) ? 0 : 100000,
 		.late_recv_ppm = 0,
@@ -50,8 +52,6 @@ static struct sim_world *world_create(
 	const struct sim_scenario *s, uint64_t seed, int dma, FILE *trace)
 {
 	struct sim_world *w = calloc(1, sizeof(*w));
-	unsigned i, k;
-
 	fns_assert(w);
 	w->seed = sim_mix(seed + 0x9e3779b97f4a7c15ull);
 	w->now = 1000000;
@@ -65,10 +65,6 @@ static struct sim_world *world_create(
 		w->sim_dma = dma == SIM_DMA_SIM;
 	defaults(w, &w->p);
 	s->params(w, &w->p);
-	for (i = 0; i < SIM_HOSTS; i++)
-		for (k = 0; k < SIM_HOSTS; k++)
-			fns_rng_seed(
-				&w->link[i][k].rng, sim_mix(w->seed + 1000 + i * SIM_HOSTS + k));
 	return w;
 }
 
@@ -148,31 +144,81 @@ static void setup_pair(struct sim_world *w, const struct pair *at, bool overrun)
 	}
 }
 
+static void draw_network(struct sim_world *w)
+{
+	struct sim_topo t = {.kind = SIM_TOPO_STAR};
+	bool known = true;
+
+	if (w->p.topo) {
+		known = sim_topo_parse(w->p.topo, &t);
+	} else {
+		t.n = (unsigned)sim_rand(&w->rng, w->p.hosts_lo, w->p.hosts_hi);
+		if (t.n == 2 && fns_rng_below(&w->rng, 2))
+			t.kind = SIM_TOPO_PAIR;
+	}
+	fns_assert(known);
+	sim_net_init(w, &t);
+	w->nhosts = w->net.nhosts;
+}
+
+static struct pair any_pair(struct sim_world *w)
+{
+	struct pair p = {.a = (uint32_t)fns_rng_below(&w->rng, w->nhosts)};
+
+	p.b = (uint32_t)fns_rng_below(&w->rng, w->nhosts - 1);
+	p.b += p.b >= p.a;
+	if (fns_rng_below(&w->rng, 12) == 0)
+		p.b = p.a; /* to itself */
+	return p;
+}
+
+/* Who is connected with whom; the first of each pair is the one that posts when only one does. */
+static uint32_t draw_pairs(struct sim_world *w, struct pair *pair)
+{
+	uint32_t n, i, k, t, circle[SIM_HOSTS], hosts = w->nhosts;
+
+	n = (uint32_t)sim_rand(&w->rng, w->p.pairs_lo, w->p.pairs_hi);
+	fns_assert(n <= MAX_PAIRS);
+	for (i = 0; i < hosts; i++) {
+		k = (uint32_t)fns_rng_below(&w->rng, i + 1);
+		t = circle[k];
+		circle[k] = i;
+		circle[i] = k == i ? i : t;
+	}
+	for (i = 0; i < n; i++)
+		switch (w->p.pattern) {
+		case SIM_TO_FIRST:
+			pair[i] = (struct pair){1 + i % (hosts - 1), 0};
+			break;
+		case SIM_TO_OTHER_HALF:
+			pair[i] = (struct pair){i % (hosts / 2), hosts / 2 + i % (hosts / 2)};
+			break;
+		case SIM_PERMUTATION:
+			pair[i] = (struct pair){circle[i % hosts], circle[(i + 1) % hosts]};
+			break;
+		default:
+			pair[i] = any_pair(w);
+			break;
+		}
+	return n;
+}
+
 static void setup(struct sim_world *w)
 {
-	struct pair pair[64];
+	struct pair pair[MAX_PAIRS];
 	uint32_t count[SIM_HOSTS] = {0}, n, i, k;
 
-	w->nhosts = (unsigned)sim_rand(&w->rng, w->p.hosts_lo, w->p.hosts_hi);
-	n = (uint32_t)sim_rand(&w->rng, w->p.pairs_lo, w->p.pairs_hi);
+	draw_network(w);
+	n = draw_pairs(w, pair);
 	for (i = 0; i < n; i++) {
-		pair[i].a = w->p.incast ? 1 + i % (w->nhosts - 1)
-					: (uint32_t)fns_rng_below(&w->rng, w->nhosts);
-		pair[i].b = w->p.incast ? 0 : (uint32_t)fns_rng_below(&w->rng, w->nhosts - 1);
-		if (!w->p.incast && pair[i].b >= pair[i].a)
-			pair[i].b++;
-		if (fns_rng_below(&w->rng, 12) == 0 && !w->p.incast)
-			pair[i].b = pair[i].a; /* to itself */
 		count[pair[i].a]++;
 		count[pair[i].b]++;
 	}
 	for (i = 0; i < w->nhosts; i++) {
-		struct sim_host *h = sim_host_create(w, i);
+		struct sim_host *h = sim_host_create(w, i, count[i]);
 		uint32_t srq = w->p.srq ? (uint32_t)sim_rand(&h->rng, 4, 40) : 0;
 		uint32_t need = count[i] * 2 * h->depth + srq + 1;
 		uint32_t ncq = (uint32_t)sim_rand(&h->rng, 1, 3);
-
-		h->nqp_planned = count[i];
 
 		for (k = 0; k < ncq; k++)
 			sim_cq_create(h, 31u - (uint32_t)__builtin_clz(fns_pow2_ceil(need)));
@@ -225,7 +271,8 @@ static void work(struct sim_world *w)
 {
 	uint64_t limit = w->now + (w->scenario->limit_ns ? w->scenario->limit_ns : LIMIT_NS);
 
-	while (!w->failed && !finished(w)) {
+	/* whether all is done needs a look at every queue pair: not after every event */
+	while (!w->failed && ((w->events & 15 && w->nheap) || !finished(w))) {
 		if (w->now > limit)
 			blame(w, "not done in time");
 		else if (!sim_step(w))
@@ -375,6 +422,7 @@ static void world_destroy(struct sim_world *w)
 	for (i = 0; i < w->nhosts; i++)
 		if (w->host[i])
 			sim_host_destroy(w->host[i]);
+	sim_net_fini(w);
 	free(w->heap);
 	free(w->msg);
 	free(w->tmp);
@@ -390,11 +438,11 @@ static void sum_up(struct sim_world *w, struct sim_result *r)
 		.events = w->events,
 		.packets = w->packets,
 		.wrs = w->wrs,
-		.errors = w->errors};
+		.errors = w->errors,
+		.net = w->net.stats};
 	for (i = 0; i < w->nhosts; i++) {
 		r->timeouts += atomic_load(&w->host[i]->stats->counter[FNS_C_rc_timeouts]);
 		r->retransmits += atomic_load(&w->host[i]->stats->counter[FNS_C_rc_retransmits]);
-		r->overruns += sim_wire_overruns(w->host[i]);
 	}
 }
 

@@ -126,7 +126,8 @@ static void p_many(struct sim_world *w, struct sim_params *p)
 
 static void p_incast(struct sim_world *w, struct sim_params *p)
 {
-	p->incast = p->one_sided = true;
+	p->pattern = SIM_TO_FIRST;
+	p->one_sided = true;
 	p->hosts_lo = 5;
 	p->hosts_hi = 8;
 	p->pairs_lo = 6;
@@ -136,6 +137,7 @@ static void p_incast(struct sim_world *w, struct sim_params *p)
 	p->wrs_hi = 30;
 	p->weight[SIM_W_READ] = 0;
 	p->weight[SIM_W_WRITE] = 12;
+	p->bulk_ppm = 300000;
 	p->ps_per_byte = 80;
 	p->full_ppm = 0;
 	p->timeout_lo = p->timeout_hi = 14;
@@ -220,17 +222,6 @@ static void p_pause(struct sim_world *w, struct sim_params *p)
 
 /* --- partitions and pauses --- */
 
-static void cut(struct sim_world *w, bool on)
-{
-	unsigned i, k;
-	uint32_t side = w->scratch[0];
-
-	for (i = 0; i < w->nhosts; i++)
-		for (k = 0; k < w->nhosts; k++)
-			if ((side >> i & 1) != (side >> k & 1))
-				w->link[i][k].cut = on;
-}
-
 static void partition_start(struct sim_world *w)
 {
 	w->scratch[0] = (uint32_t)sim_rand(&w->rng, 1, (1u << w->nhosts) - 2);
@@ -239,7 +230,7 @@ static void partition_start(struct sim_world *w)
 
 static void partition_action(struct sim_world *w, uint32_t what)
 {
-	cut(w, what == 1);
+	w->net.side = what == 1 ? w->scratch[0] : 0;
 	if (what == 1)
 		later(w, sim_rand(&w->rng, 10000, 4 * MS), 2);
 	else if (w->scratch[1]++ < 2)
@@ -466,7 +457,7 @@ static void dereg_action(struct sim_world *w, uint32_t what)
 	if (sim_ctl_wait(h, &m) != 0)
 		sim_fail(w, "host %u: deregistration gives %d", h->idx, m.result);
 	h->mr[SIM_MR_MAIN].handle = 0;
-	for (i = 0; i < SIM_ARENA / SIM_UNIT; i++)
+	for (i = 0; i < h->units; i++)
 		if (h->used[i] == 2)
 			sim_settle(h, i, 1);
 }
@@ -507,7 +498,7 @@ static void all_may_fail(struct sim_world *w)
 	rnr_exceeded_start(w);
 }
 
-const struct sim_scenario sim_scenarios[] = {
+static const struct sim_scenario scenarios[] = {
 	{"rc_clean", "no faults", p_none, NULL, NULL, NULL, 0},
 	{"rc_loss", "packets are lost", p_loss, NULL, NULL, NULL, 0},
 	{"rc_dup_reorder", "packets are repeated and overtake each other", p_dup_reorder, NULL,
@@ -552,14 +543,22 @@ const struct sim_scenario sim_scenarios[] = {
 	{"stop_the_clock", "a host stands still for 200 ms", p_pause, pause_start, pause_action,
 		NULL, 0},
 };
-const unsigned sim_nscenarios = FNS_ARRAY_SIZE(sim_scenarios);
+
+const struct sim_scenario *sim_scenario_at(unsigned i)
+{
+	if (i < FNS_ARRAY_SIZE(scenarios))
+		return &scenarios[i];
+	i -= FNS_ARRAY_SIZE(scenarios);
+	return i < sim_net_nscenarios ? &sim_net_scenarios[i] : NULL;
+}
 
 const struct sim_scenario *sim_scenario_find(const char *name)
 {
+	const struct sim_scenario *s;
 	unsigned i;
 
-	for (i = 0; i < sim_nscenarios; i++)
-		if (strcmp(sim_scenarios[i].name, name) == 0)
-			return &sim_scenarios[i];
+	for (i = 0; (s = sim_scenario_at(i)); i++)
+		if (strcmp(s->name, name) == 0)
+			return s;
 	return NULL;
 }

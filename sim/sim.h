@@ -16,15 +16,14 @@
 
 #include "base/rng.h"
 #include "engine/engine.h"
+#include "sim/net.h"
 
-#define SIM_HOSTS   8u
 #define SIM_QPS     48u /* per host */
 #define SIM_CQS     6u  /* per host */
 #define SIM_SGE     6u  /* per work request of the model */
 #define SIM_DEPTH   64u /* work requests outstanding on one queue pair at most */
 #define SIM_UNIT    256u
-#define SIM_UNITS   (SIM_ARENA / SIM_UNIT)
-#define SIM_ARENA   (3u << 20)  /* bytes of application memory per host */
+#define SIM_ARENA   (3u << 20)  /* bytes of application memory per host at most */
 #define SIM_GUARD   (64u << 10) /* first bytes of it: memory that nobody has a right to change */
 #define SIM_COUNTER 8u          /* atomic counters per host */
 #define SIM_IOVA    0x100000000ull
@@ -70,6 +69,19 @@ enum sim_bad {
 	SIM_BAD_COUNT,
 };
 
+enum sim_pattern { /* who talks to whom */
+	SIM_TO_ANY,
+	SIM_TO_FIRST,      /* all to host 0 */
+	SIM_TO_OTHER_HALF, /* host i with host N/2 + i */
+	SIM_PERMUTATION,   /* each to the next one in a random circle */
+};
+
+enum { /* IP ECN bits */
+	SIM_ECT1 = 1,
+	SIM_ECT0 = 2,
+	SIM_CE = 3
+};
+
 struct sim_params {
 	uint8_t type; /* enum fns_qp_type */
 	uint8_t hosts_lo, hosts_hi;
@@ -77,11 +89,16 @@ struct sim_params {
 	uint16_t wrs_lo, wrs_hi; /* per queue pair */
 	uint8_t weight[SIM_W_COUNT];
 	uint32_t max_len;
-	/* links */
+	uint32_t bulk_ppm; /* share of long messages, above half of max_len */
+	/* network; delays and rates of one link. Faults are those of the links at the hosts. */
+	const char *topo;            /* NULL: pair or star, hosts_lo..hosts_hi hosts */
+	uint32_t fabric_ps_per_byte; /* between switches; 0: as everywhere */
+	uint32_t xoff_bytes;         /* switches pause who feeds them; 0: they do not */
+	bool no_ect;                 /* senders do not say that they understand ECN */
 	uint32_t ps_per_byte, delay_ns, jitter_ns;
 	uint32_t loss_ppm, dup_ppm, reorder_ppm, reorder_ns, corrupt_ppm;
-	uint32_t port_bytes; /* switch port queue */
-	uint32_t ecn_bytes;
+	uint32_t port_bytes;   /* a switch port queue; 0: no limit */
+	uint32_t ecn_bytes;    /* a queue longer than this is marked; 0: none */
 	uint32_t rcvbuf;       /* receiver's buffer, in cost */
 	uint32_t egress_bytes; /* backlog at which the sender's wire is full */
 	uint32_t full_ppm;     /* tx_burst refuses at random */
@@ -92,8 +109,8 @@ struct sim_params {
 	uint32_t pace_ns;
 	uint8_t timeout_lo, timeout_hi, retry_cnt, rnr_retry;
 	uint8_t bad_lo, bad_hi; /* one request of each pair is wrong in one of these ways */
-	bool srq, incast, psn_wrap, one_sided /* only the first of a pair posts */, no_recv,
-		cq_overrun;
+	uint8_t pattern;        /* enum sim_pattern */
+	bool srq, psn_wrap, one_sided /* only the first of a pair posts */, no_recv, cq_overrun;
 };
 
 struct sim_scenario {
@@ -106,15 +123,20 @@ struct sim_scenario {
 	uint64_t limit_ns;                   /* of virtual time; 0: 60 s */
 };
 
-extern const struct sim_scenario sim_scenarios[];
-extern const unsigned sim_nscenarios;
+/* scenario_net.c: those about the network */
+extern const struct sim_scenario sim_net_scenarios[];
+extern const unsigned sim_net_nscenarios;
+/* All of them, by number; NULL past the last. */
+const struct sim_scenario *sim_scenario_at(unsigned i);
+/* NULL: there is none of this name. */
 const struct sim_scenario *sim_scenario_find(const char *name);
 
 struct sim_result {
 	bool failed;
 	char failure[400];
 	uint64_t hash, now_ns, events, packets, wrs, errors;
-	uint64_t timeouts, retransmits, overruns;
+	uint64_t timeouts, retransmits;
+	struct sim_net_stats net;
 };
 
 /* One run's choice of DMA backend; AUTO: the simulated one for three seeds of four. */
@@ -138,14 +160,18 @@ enum sim_ev_kind {
 	SIM_EV_ADVANCE,
 	SIM_EV_APP,
 	SIM_EV_POLL,
-	SIM_EV_ACTION
+	SIM_EV_ACTION,
+	SIM_EV_PORT,
+	SIM_EV_PAUSE
 };
 
 struct sim_packet {
 	uint32_t src, dst, len; /* len: BTH to ICRC */
 	uint32_t cost;
 	uint16_t sport;
-	uint8_t ecn, tos, ttl;
+	uint8_t ecn, tos, ttl; /* ecn: as it is now; tos: as it was sent */
+	uint8_t via;           /* port that brought it into the switch where it is */
+	uint64_t ready_ps;     /* since when it waits there */
 	struct sim_packet *next;
 	uint8_t data[];
 };
@@ -154,12 +180,6 @@ struct sim_ev {
 	uint64_t at, seq;
 	uint32_t kind, host, arg;
 	struct sim_packet *pkt;
-};
-
-struct sim_link {
-	struct fns_rng rng;
-	uint64_t last_arrival;
-	bool cut;
 };
 
 /* One message: what was asked, so that whoever sees its effect can check it. */
@@ -190,7 +210,7 @@ struct sim_world {
 	bool quiet;  /* no more posting */
 	unsigned nhosts;
 	struct sim_host *host[SIM_HOSTS];
-	struct sim_link link[SIM_HOSTS][SIM_HOSTS];
+	struct sim_net net;
 	struct sim_msg *msg;
 	uint32_t nmsg, capmsg;
 	uint64_t wrs, errors;
@@ -227,7 +247,6 @@ void sim_wire_deliver(struct sim_host *h, struct sim_packet *p);
 bool sim_wire_pending(struct sim_host *h);
 /* Drops what is queued. */
 void sim_wire_flush(struct sim_host *h);
-uint64_t sim_wire_overruns(struct sim_host *h);
 /* Checks that all buffers and paths came back; call after the engine is gone. */
 void sim_wire_check_idle(struct sim_host *h);
 uint32_t sim_wire_cost(uint32_t len);
@@ -378,14 +397,14 @@ struct sim_host {
 	uint32_t depth; /* work requests outstanding on one of its queue pairs at most */
 	/* memory */
 	uint8_t *mem, *shadow, *used; /* used: per unit, see memory.c */
+	uint32_t arena, units;        /* bytes of mem; units of it */
 	uint32_t next_unit, free_units;
 	struct sim_counter counter[SIM_COUNTER];
-	/* egress */
-	uint64_t egress_ps, port_ps;
 };
 
 /* host.c */
-struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx);
+/* nqp: how many queue pairs it will have. */
+struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp);
 void sim_host_destroy(struct sim_host *h);
 /* With nothing left to do the engine must hold nothing: no buffers, no share of anybody's window.
  */

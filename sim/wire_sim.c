@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The simulated wire, both ends of it: gathers frames into packets with a true ICRC, sends them
- * over links with faults through a switch port with a finite queue, and hands them out from a small
- * pool of receive buffers, most recently used first. What a real receiver catches by the ICRC is
- * caught by the ICRC here.
+ * The simulated wire, both ends of it: gathers frames into packets with a true ICRC, gives them to
+ * the network (net.c), and hands them out from a small pool of receive buffers, most recently used
+ * first. What a real receiver catches by the ICRC is caught by the ICRC here.
  */
 #include "sim/sim.h"
 
@@ -29,7 +28,7 @@ struct sim_wire {
 	struct sim_host *h;
 	struct path path[PATHS];
 	struct sim_packet *head, **tail;
-	uint64_t cost, overruns;
+	uint64_t cost;
 	uint8_t *buf[SIM_RX_BUFS];
 	uint32_t nfree;
 	uint8_t *mem;
@@ -139,7 +138,7 @@ static struct sim_packet *gather(struct sim_wire *s, struct fns_frame *f, const 
 		.tos = path->p.tos,
 		.ttl = path->p.ttl,
 		.sport = (uint16_t)(0xc000 | path->p.prefix),
-		.ecn = 2,
+		.ecn = path->p.tos & 3,
 		.cost = sim_wire_cost(len)};
 	memcpy(p->data, f->hdr, f->hdr_len);
 	for (i = 0; i < f->nsg; i++) {
@@ -152,73 +151,9 @@ static struct sim_packet *gather(struct sim_wire *s, struct fns_frame *f, const 
 		sim_fail(w, "host %u: pieces do not add up to payload_len %u", s->h->idx,
 			f->payload_len);
 	memset(p->data + at, 0, f->pad);
-	put_le32(p->data + len - FNS_ICRC_LEN, icrc_of(w, p));
+	put_le32(p->data + len - FNS_ICRC_LEN, icrc_of(w, p) ^ f->icrc_xor);
 	w->alive_packets++;
 	return p;
-}
-
-static void packet_free(struct sim_world *w, struct sim_packet *p)
-{
-	w->alive_packets--;
-	free(p);
-}
-
-/* BTH to ICRC; at most three bits, which a CRC-32 catches at these lengths without fail. */
-static void corrupt(struct fns_rng *r, struct sim_packet *p)
-{
-	uint64_t n = sim_rand(r, 1, 3);
-
-	while (n--) {
-		uint64_t bit = fns_rng_below(r, p->len * 8ull);
-
-		p->data[bit / 8] ^= (uint8_t)(1 << bit % 8);
-	}
-}
-
-static void transmit(struct sim_world *w, struct sim_packet *p, bool again)
-{
-	struct sim_link *l = &w->link[p->src][p->dst];
-	struct sim_host *src = w->host[p->src], *dst = w->host[p->dst];
-	const struct sim_params *c = &w->p;
-	uint64_t wire_bytes = p->len + 66, now_ps = w->now * 1000, at, backlog;
-
-	src->egress_ps = FNS_MAX(src->egress_ps, now_ps) + wire_bytes * c->ps_per_byte;
-	if (l->cut || sim_chance(&l->rng, c->loss_ppm)) {
-		sim_trace(w, "lost %u>%u", p->src, p->dst);
-		packet_free(w, p);
-		return;
-	}
-	/* the switch's port towards the receiver */
-	at = src->egress_ps;
-	backlog = dst->port_ps > at ? (dst->port_ps - at) / c->ps_per_byte : 0;
-	if (c->port_bytes && backlog + wire_bytes > c->port_bytes) {
-		sim_trace(w, "port of %u is full", p->dst);
-		packet_free(w, p);
-		return;
-	}
-	if (c->ecn_bytes && backlog > c->ecn_bytes)
-		p->ecn = 3;
-	dst->port_ps = FNS_MAX(dst->port_ps, at) + wire_bytes * c->ps_per_byte;
-	at = FNS_DIV_UP(dst->port_ps, 1000) + c->delay_ns;
-	if (c->jitter_ns)
-		at += fns_rng_below(&l->rng, c->jitter_ns);
-	at = FNS_MAX(at, l->last_arrival);
-	if (sim_chance(&l->rng, c->reorder_ppm))
-		at += 1 + fns_rng_below(&l->rng, c->reorder_ns); /* those behind may pass it */
-	else
-		l->last_arrival = at;
-	if (!again && sim_chance(&l->rng, c->dup_ppm)) {
-		struct sim_packet *d = malloc(sizeof(*d) + p->len);
-
-		fns_assert(d);
-		memcpy(d, p, sizeof(*d) + p->len);
-		w->alive_packets++;
-		sim_push(w, at + fns_rng_below(&l->rng, c->reorder_ns + 1000), SIM_EV_PACKET,
-			d->dst, 0, d);
-	}
-	if (sim_chance(&l->rng, c->corrupt_ppm))
-		corrupt(&l->rng, p);
-	sim_push(w, at, SIM_EV_PACKET, p->dst, 0, p);
 }
 
 static unsigned tx_burst(struct fns_wire *base, struct fns_frame *frames, unsigned n)
@@ -235,8 +170,7 @@ static unsigned tx_burst(struct fns_wire *base, struct fns_frame *frames, unsign
 		struct sim_packet *p;
 		bool near = false;
 
-		if (c->egress_bytes && s->h->egress_ps > w->now * 1000 &&
-			(s->h->egress_ps - w->now * 1000) / c->ps_per_byte > c->egress_bytes)
+		if (c->egress_bytes && sim_net_backlog(w, s->h->idx) > c->egress_bytes)
 			break;
 		for (k = 0; k < f->nsg; k++)
 			near |= f->sg[k].region != NULL;
@@ -250,7 +184,7 @@ static unsigned tx_burst(struct fns_wire *base, struct fns_frame *frames, unsign
 		f->status = FNS_FRAME_SENT;
 		w->packets++;
 		sim_watch_tx(s->h, p->data, p->len, p->dst);
-		transmit(w, p, false);
+		sim_net_send(w, p);
 	}
 	return i;
 }
@@ -260,13 +194,11 @@ void sim_wire_deliver(struct sim_host *h, struct sim_packet *p)
 	struct sim_wire *s = wire_of(h->wire);
 
 	if (h->dead) {
-		packet_free(h->w, p);
+		sim_net_drop(h->w, p, SIM_DROP_DEAD);
 		return;
 	}
 	if (h->w->p.rcvbuf && s->cost + p->cost > h->w->p.rcvbuf) {
-		s->overruns++;
-		sim_trace(h->w, "host %u: receive buffer overrun", h->idx);
-		packet_free(h->w, p);
+		sim_net_drop(h->w, p, SIM_DROP_OVERRUN);
 		return;
 	}
 	s->cost += p->cost;
@@ -295,7 +227,7 @@ static unsigned rx_burst(struct fns_wire *base, struct fns_rx_view *views, unsig
 		put_le32(want, crc);
 		if (memcmp(want, p->data + p->len - FNS_ICRC_LEN, 4) != 0) {
 			fns_count(base->stats, FNS_C_drop_icrc);
-			packet_free(w, p);
+			sim_net_drop(w, p, SIM_DROP_ICRC);
 			continue;
 		}
 		buf = s->buf[--s->nfree];
@@ -303,13 +235,18 @@ static unsigned rx_burst(struct fns_wire *base, struct fns_rx_view *views, unsig
 		views[n] = (struct fns_rx_view){.data = buf,
 			.len = p->len - FNS_ICRC_LEN,
 			.ecn = p->ecn,
-			.tos = p->tos,
+			.tos = (p->tos & ~3) | p->ecn,
 			.ttl = p->ttl,
 			.sport = p->sport,
 			.src = w->host[p->src]->gid,
 			.dst = s->h->gid,
 			.buf = buf};
-		packet_free(w, p);
+		w->net.stats.ecn_seen += p->ecn == SIM_CE;
+		if (p->ecn != (p->tos & 3) && (p->ecn != SIM_CE || (p->tos & 3) == 0))
+			sim_fail(w, "host %u: ECN bits %u came as %u", s->h->idx, p->tos & 3,
+				p->ecn);
+		w->alive_packets--;
+		free(p);
 		n++;
 	}
 	return n;
@@ -384,14 +321,9 @@ void sim_wire_flush(struct sim_host *h)
 
 		s->head = p->next;
 		s->cost -= p->cost;
-		packet_free(h->w, p);
+		sim_net_drop(h->w, p, SIM_DROP_DEAD);
 	}
 	s->tail = &s->head;
-}
-
-uint64_t sim_wire_overruns(struct sim_host *h)
-{
-	return wire_of(h->wire)->overruns;
 }
 
 void sim_wire_check_idle(struct sim_host *h)

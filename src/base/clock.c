@@ -15,3 +15,12 @@ uint64_t fns_clock_now_ns(void)
 	fns_assert(rc == 0);
 	return (uint64_t)ts.tv_sec * FNS_NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
+
+uint64_t fns_clock_wall_ns(void)
+{
+	struct timespec ts;
+	int rc = clock_gettime(CLOCK_REALTIME, &ts);
+
+	fns_assert(rc == 0);
+	return (uint64_t)ts.tv_sec * FNS_NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}

@@ -8,5 +8,7 @@
 
 /* CLOCK_MONOTONIC in ns. Thread-safe, about 25 ns. */
 uint64_t fns_clock_now_ns(void);
+/* CLOCK_REALTIME in ns since 1970: for stamps that people read, never for intervals. */
+uint64_t fns_clock_wall_ns(void);
 
 #endif

@@ -26,7 +26,9 @@ enum {
 int fns_cli_error(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* A subcommand: argv[0] is its name. Returns the exit code. */
+int fns_cli_capture(int argc, char **argv);
 int fns_cli_devices(int argc, char **argv);
+int fns_cli_fault(int argc, char **argv);
 int fns_cli_run(int argc, char **argv);
 int fns_cli_status(int argc, char **argv);
 int fns_cli_version(int argc, char **argv);
@@ -35,8 +37,11 @@ int fns_cli_version(int argc, char **argv);
  * what is wrong. */
 int fns_cli_set_iface(const char *list);
 int fns_cli_set_port(const char *text);
+int fns_cli_set_capture(const char *path);
 /* The same check for a value that came as `name`, which is "--port" or "FLEXINS_PORT". */
 int fns_cli_check_port(const char *name, const char *text);
+/* Is it a list of faults? name is where it came from. */
+int fns_cli_check_fault(const char *name, const char *spec);
 /* What getopt_long() has just called ':' or '?', as the user wrote it. Returns FNS_EXIT_USAGE. */
 int fns_cli_bad_option(const char *command, int c, char **argv);
 

@@ -15,7 +15,9 @@ static const struct {
 	const char *name;
 	int (*fn)(int argc, char **argv);
 } subcommands[] = {
+	{"capture", fns_cli_capture},
 	{"devices", fns_cli_devices},
+	{"fault", fns_cli_fault},
 	{"run", fns_cli_run},
 	{"status", fns_cli_status},
 	{"version", fns_cli_version},
@@ -31,6 +33,8 @@ static const char help[] =
 	"  run        run a program with FlexiNS as its RDMA device\n"
 	"  devices    list the devices that a program would see\n"
 	"  status     show running programs, their queue pairs and counters\n"
+	"  capture    write what a running program sends and receives to a file for Wireshark\n"
+	"  fault      lose, delay, corrupt packets of a running program; make its requests fail\n"
 	"  version    print the version\n"
 	"\n"
 	"Examples:\n"
@@ -154,7 +158,7 @@ static int dispatch(int argc, char **argv)
 			return subcommands[i].fn(argc - 1, argv + 1);
 	}
 	return fns_cli_error(FNS_EXIT_USAGE,
-		"no command '%s': expected run, devices, status or version; to run a program: flexins run -- %s",
+		"no command '%s': expected run, devices, status, capture, fault or version; to run a program: flexins run -- %s",
 		name, name);
 }
 

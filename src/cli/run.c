@@ -30,6 +30,10 @@ static const char help[] =
 	"  --iface=NAME[,NAME]...  network interfaces to offer, in this order as flexins0, flexins1, ...\n"
 	"                          (default: the first one that is up and has an address, else lo)\n"
 	"  --port=N                UDP port to use instead of RoCEv2's 4791, on both sides\n"
+	"  --fault=SPEC            lose, repeat, reorder, corrupt, delay packets, such as\n"
+	"                          'loss=1%,reorder=3,delay=50us,seed=7'; `flexins fault --help` tells more\n"
+	"  --capture=FILE          write all packets to FILE for Wireshark (pcapng); %p in it is the process\n"
+	"                          id; without it, processes after the first write to FILE.PID\n"
 	"  --no-sysfs              leave /sys and /dev as they are (programs that look there will\n"
 	"                          not find a device)\n"
 	"  -v, --verbose           say what is being done; twice: say what the library does\n"
@@ -38,6 +42,8 @@ static const char help[] =
 	"Environment, for COMMAND; options win:\n"
 	"  FLEXINS_IFACE=NAME,...  as --iface\n"
 	"  FLEXINS_PORT=N          as --port\n"
+	"  FLEXINS_FAULT=SPEC      as --fault\n"
+	"  FLEXINS_CAPTURE=FILE    as --capture; if FILE exists, .PID is added\n"
 	"  FLEXINS_LOG=LEVEL       what the library tells on stderr: error (default), warn, info, debug\n"
 	"  FLEXINS_DAEMON=PATH     the flexinsd to start when none runs\n"
 	"  LD_LIBRARY_PATH, LD_PRELOAD are extended, FLEXINS_SYSFS is set\n"
@@ -61,6 +67,8 @@ static int parse(int argc, char **argv, struct run_opts *o)
 	static const struct option options[] = {
 		{"iface", required_argument, NULL, 'i'},
 		{"port", required_argument, NULL, 'p'},
+		{"fault", required_argument, NULL, 'f'},
+		{"capture", required_argument, NULL, 'c'},
 		{"no-sysfs", no_argument, NULL, 'n'},
 		{"verbose", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
@@ -76,6 +84,14 @@ static int parse(int argc, char **argv, struct run_opts *o)
 			break;
 		case 'p':
 			rc = fns_cli_set_port(optarg);
+			break;
+		case 'f':
+			rc = fns_cli_check_fault("--fault", optarg);
+			if (rc == 0)
+				setenv("FLEXINS_FAULT", optarg, 1);
+			break;
+		case 'c':
+			rc = fns_cli_set_capture(optarg);
 			break;
 		case 'n':
 			o->sysfs = false;
@@ -232,7 +248,7 @@ int fns_cli_run(int argc, char **argv)
 	static struct fns_cli_paths paths;
 	struct run_opts o = {.sysfs = true};
 	int rc = parse(argc, argv, &o);
-	const char *port = getenv("FLEXINS_PORT");
+	const char *port = getenv("FLEXINS_PORT"), *fault;
 
 	if (rc != 0 || o.command == NULL)
 		return rc;
@@ -240,7 +256,11 @@ int fns_cli_run(int argc, char **argv)
 		rc = fns_cli_check_port("FLEXINS_PORT", port);
 	if (rc != 0)
 		return rc;
-	rc = fns_cli_paths_find(&paths);
+	fault = getenv("FLEXINS_FAULT");
+	if (fault != NULL && *fault != '\0')
+		rc = fns_cli_check_fault("FLEXINS_FAULT", fault);
+	if (rc == 0)
+		rc = fns_cli_paths_find(&paths);
 	if (rc != 0)
 		return rc;
 	if (o.verbose > 0)

@@ -10,7 +10,7 @@
  * this much may be filled by us. The kernel may keep a quarter of the buffer charged after it was
  * read, and acknowledgements need room.
  */
-#define DEFAULT_BUDGET 150000u
+#define DEFAULT_BUDGET 141000u
 
 /* Acknowledgements left to the application's next call wait this long for it, and only those of few
  * queue pairs do. */
@@ -51,6 +51,7 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	nic->timers = fns_timer_wheel_create(cfg->start_ns);
 	nic->mem = fns_mem_create(cfg->dma, fns_rng_u64(&e->rng));
 	nic->wire->stats = cfg->stats;
+	nic->wire->now_ns = &nic->now_ns;
 	cfg->stats->magic = FNS_STATS_MAGIC;
 	cfg->stats->n_counters = FNS_C_COUNT;
 	cfg->stats->prefix = cfg->prefix;
@@ -79,7 +80,7 @@ void fns_engine_destroy(struct fns_engine *e)
 
 	if (!e)
 		return;
-	for (i = 0; e->qps && i < FNS_QP_INDEXES; i++)
+	for (i = 0; e->nqps && i < FNS_QP_INDEXES; i++)
 		if (e->qps[i])
 			fns_engine_qp_free(e, e->qps[i]);
 	for (i = 0; i < e->srqs.size; i++)
@@ -113,6 +114,44 @@ int fns_engine_attach(struct fns_engine *e, struct fns_sq_shared *ring, uint32_t
 	e->ring[e->nrings++] = (struct fns_ring){
 		.shared = ring, .nslots = nslots, .log2 = (uint32_t)__builtin_ctz(nslots)};
 	return 0;
+}
+
+int fns_engine_wire_set(struct fns_engine *e, struct fns_wire *w)
+{
+	struct fns_nic *nic = &e->nic;
+
+	/* Frames offered to the old one, and views that it must get back. */
+	if (nic->txq.n || nic->rxops.free != nic->rxops.count)
+		return -EBUSY;
+	w->stats = nic->stats;
+	w->now_ns = &nic->now_ns;
+	nic->wire = w;
+	return 0;
+}
+
+bool fns_engine_qp_look(const struct fns_engine *e, uint32_t qpn, struct fns_engine_qp_info *out)
+{
+	const struct fns_qp *qp = fns_engine_qp(e, qpn);
+
+	if (!qp)
+		return false;
+	*out = (struct fns_engine_qp_info){.type = qp->type,
+		.state = qp->state,
+		.dest_qpn = qp->dest_qpn,
+		.una = qp->req.una,
+		.next = qp->req.max_psn,
+		.rnr_retry = qp->attr.rnr_retry,
+		.timeout = qp->attr.timeout};
+	if (qp->path) {
+		out->local = qp->path->local;
+		out->remote = qp->path->remote;
+	}
+	return true;
+}
+
+uint32_t fns_engine_frame_qpn(const void *owner)
+{
+	return owner ? ((const struct fns_qp *)owner)->qpn : 0;
 }
 
 unsigned fns_engine_transmit(struct fns_engine *e)
@@ -208,6 +247,8 @@ uint64_t fns_engine_next(struct fns_engine *e)
 
 	if (!nic->dma->ops->caps.completes_inline)
 		at = FNS_MIN(at, nic->dma->ops->next(nic->dma));
+	if (nic->wire->ops->next)
+		at = FNS_MIN(at, nic->wire->ops->next(nic->wire));
 	if (nic->txq.n)
 		at = FNS_MIN(at, nic->now_ns + RETRY_NS);
 	else if (e->deferred)

@@ -71,6 +71,26 @@ uint64_t fns_engine_next(struct fns_engine *e);
 /* True if a submission ring holds a descriptor not yet taken. Callable by any thread. */
 bool fns_engine_submissions_pending(const struct fns_engine *e);
 
+/*
+ * Puts another wire in place of the present one, around which it is built or which is built around
+ * it: paths must be valid in both. 0, or -EBUSY while frames or views are between engine and wire:
+ * try again after an advance.
+ */
+int fns_engine_wire_set(struct fns_engine *e, struct fns_wire *w);
+
+/* A queue pair as a tool sees it. */
+struct fns_engine_qp_info {
+	uint8_t type, state;
+	uint32_t dest_qpn;
+	uint32_t una, next; /* oldest PSN not acknowledged; first never sent */
+	uint8_t rnr_retry, timeout;
+	struct fns_gid local, remote; /* zero before RTR */
+};
+/* False: no such queue pair. */
+bool fns_engine_qp_look(const struct fns_engine *e, uint32_t qpn, struct fns_engine_qp_info *out);
+/* The queue pair that sends a frame, by the frame's owner; 0: none. */
+uint32_t fns_engine_frame_qpn(const void *owner);
+
 /* One control operation (pipe/ctl.h). A fence: all descriptors submitted before are taken first. */
 void fns_engine_control(struct fns_engine *e, struct fns_ctl *msg, uint64_t now_ns);
 

@@ -71,8 +71,11 @@ static void keeper_event(void)
 {
 	char err[FNS_KEEPER_ERR_LEN];
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u32 = FNS_EV_KEEPER};
-	int r = fns_keeper_reconnect(&fns_here.lease, err, sizeof(err));
+	int r;
 
+	if (!fns_placement_alive())
+		return; /* the process ends: the lease is given back already */
+	r = fns_keeper_reconnect(&fns_here.lease, err, sizeof(err));
 	if (r == -ESTALE) {
 		fns_log(FNS_LOG_ERROR, "%s", err);
 		fns_here.keeper_gone = false;
@@ -158,6 +161,8 @@ static void *helper(void *arg)
 				packets = true;
 			else if (ev[i].data.u32 == FNS_EV_KEEPER)
 				keeper = true;
+			else if (ev[i].data.u32 >= FNS_EV_REMOTE)
+				fns_remote_event(ev[i].data.u32);
 			else if (read(fns_here.timerfd, &expirations, sizeof(expirations)) < 0)
 				continue;
 		}

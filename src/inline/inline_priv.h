@@ -32,7 +32,9 @@
 enum {
 	FNS_EV_SOCKET = 1,
 	FNS_EV_TIMER,
-	FNS_EV_KEEPER
+	FNS_EV_KEEPER,
+	FNS_EV_REMOTE,      /* the control socket */
+	FNS_EV_REMOTE_CONN, /* and its connections, counted from here */
 };
 
 struct fns_inline {
@@ -72,6 +74,11 @@ void fns_helper_keep_deadline(void);
 /* Lets the engine go. Submissions that came while it was held are ours to take: their posters went
  * away. */
 void fns_inline_unlock(void);
+/* remote.c: the control socket; helper thread. Without one (its name is taken) all else works. */
+void fns_remote_start(void);
+void fns_remote_event(uint32_t tag);
+void fns_remote_forget(void); /* in the child of a fork */
+
 /* Starts the thread. cpus: what it may run on, NULL: as the caller. 0 or an errno. */
 int fns_helper_start(const cpu_set_t *cpus);
 

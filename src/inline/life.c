@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "inline/inline_priv.h"
+#include "inline/lab.h"
 
 struct fns_inline fns_here = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -52,6 +53,8 @@ static void forked_child(void)
 	atomic_store(&dead, true);
 	close(fns_here.epfd);
 	close(fns_here.timerfd);
+	fns_remote_forget();
+	fns_lab_forget();
 	fns_keeper_forget(&fns_here.lease);
 }
 
@@ -96,6 +99,7 @@ __attribute__((destructor)) static void settle(void)
 		return;
 	fns_engine_advance(fns_here.engine, fns_clock_now_ns(), FNS_ADVANCE_ALL);
 	atomic_store(&dead, true);
+	fns_lab_end();
 	if (!fns_here.keeper_gone)
 		fns_keeper_release(&fns_here.lease);
 }
@@ -205,6 +209,9 @@ static bool start(char *err, unsigned errlen)
 		return false;
 	}
 	fns_here.armed = fns_here.in_epoll = true;
+	if (!fns_lab_start(err, errlen))
+		return false;
+	fns_remote_start();
 	pthread_atfork(NULL, NULL, forked_child);
 	if (fns_helper_start(process_cpus_known ? &process_cpus : NULL) != 0) {
 		snprintf(err, errlen, "cannot start the helper thread");

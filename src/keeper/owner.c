@@ -17,11 +17,11 @@
 void fns_keeper_owner_parse(
 	struct fns_keeper_owner *o, const char *text, uint16_t port, uid_t our_uid)
 {
-	for (const char *line = text; line && *line;
-		line = strchr(line, '\n'), line += line != NULL) {
+	for (const char *line = text, *end; line && *line; line = end ? end + 1 : NULL) {
 		unsigned local, uid;
 		unsigned long long inode;
 
+		end = strchr(line, '\n');
 		/* "sl: local:port remote:port st tx:rx tr:when retrnsmt uid timeout inode ..." */
 		if (sscanf(line,
 			    " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %*x %*x:%*x %*x:%*x %*x %u %*d %llu",

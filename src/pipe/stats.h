@@ -44,6 +44,13 @@
 	X(drop_stale_ack, "acknowledgements outside the window")                                   \
 	X(drop_resources, "packets dropped for lack of engine memory")                             \
 	X(drop_sim_fault, "packets dropped by fault injection")                                    \
+	X(fault_duplicates, "packets repeated by fault injection")                                 \
+	X(fault_corruptions, "packets corrupted by fault injection")                               \
+	X(fault_reorders, "packets held back by fault injection until others passed")              \
+	X(fault_delays, "packets delayed by fault injection")                                      \
+	X(fault_errors, "error responses made by fault injection")                                 \
+	X(capture_packets, "packets captured")                                                     \
+	X(capture_lost, "packets that a capture had no room for")                                  \
 	X(rc_duplicates, "duplicate requests received")                                            \
 	X(rc_seq_naks_sent, "NAKs for a PSN gap sent")                                             \
 	X(rc_seq_naks_received, "NAKs for a PSN gap received")                                     \

@@ -39,7 +39,8 @@ bool fns_credit_wants_mark(const struct fns_peer *p, uint32_t cost)
 		return true;
 	if (deaf(p))
 		return since >= PROBE_COST;
-	return since >= p->window / 8 || left < 3 * cost;
+	/* Half a window is what a waiter needs to be woken. */
+	return since + cost > p->window / 2 || left < 2 * cost;
 }
 
 static uint64_t patience(const struct fns_peer *p)

@@ -70,14 +70,33 @@ void fns_peer_wake(struct fns_nic *nic, struct fns_peer *p)
 	struct fns_list *n;
 	struct fns_qp *qp;
 
+	bool more_to_come = p->asks || p->un.head != p->un.tail;
+	uint32_t limit = more_to_come ? p->window / 2 + 1 : p->window;
+
 	/* One at a time: the next is woken when this one has had its turn and left room. */
-	if (p->turn || (p->inflight >= p->window && !p->un.probe) ||
+	if (p->turn || (p->inflight >= limit && !p->un.probe) ||
 		!(n = fns_list_pop_front(&p->waiters)))
 		return;
 	qp = fns_container_of(n, struct fns_qp, sched);
 	qp->peer_wait = false;
 	p->turn = qp;
 	fns_list_push_back(&nic->active, &qp->sched);
+}
+
+void fns_peer_ask(struct fns_qp *qp, uint32_t psn)
+{
+	qp->req.ask_psn = psn;
+	qp->peer->asks += !qp->req.asked;
+	qp->req.asked = true;
+}
+
+void fns_peer_unask(struct fns_qp *qp)
+{
+	if (!qp->req.asked)
+		return;
+	qp->req.asked = false;
+	qp->peer->asks--;
+	fns_peer_wake(qp->nic, qp->peer);
 }
 
 void fns_peer_wait(struct fns_qp *qp, struct fns_peer *p)

@@ -175,8 +175,10 @@ void fns_qp_stop(struct fns_qp *qp)
 	fns_timer_cancel(nic->timers, &qp->timer);
 	fns_fetch_cancel(nic, &r->fetch);
 	fns_fetch_cancel(nic, &qp->rsp.fetch);
-	if (qp->peer)
+	if (qp->peer) {
+		fns_peer_unask(qp);
 		fns_peer_release(nic, qp->peer, r->cost, false);
+	}
 	nic->read_cost -= r->rd_cost;
 	if (r->rd_cost)
 		fns_qp_wake(nic, &nic->read_waiters);

@@ -85,6 +85,8 @@ struct fns_peer {
 	uint32_t inflight; /* cost of what we sent and have no acknowledgement or credit for */
 	uint32_t window;   /* may be in flight now */
 	uint32_t max_window;
+	uint32_t full_cost;      /* the dearest packet that anybody wanted to send */
+	uint32_t asks;           /* queue pairs with an AckReq out that is not answered */
 	uint64_t cut_at_ns;      /* last time the window was halved */
 	struct fns_list waiters; /* queue pairs that found the window full, in order */
 	struct fns_qp *turn;     /* the one woken, until it has had its turn */
@@ -136,6 +138,7 @@ struct fns_wqe {
 	uint8_t flags; /* FNS_WRF_* */
 	uint8_t num_sge;
 	bool started; /* PSNs are assigned */
+	bool bulk;    /* its packets are charged as parts of a train */
 	uint8_t bad;  /* status it must fail with when its turn comes, or 0 */
 	union {
 		struct fns_sqd_sge sge[1]; /* num_sge of them */
@@ -222,6 +225,8 @@ struct fns_requester {
 	uint32_t una;           /* oldest not acknowledged */
 	uint32_t seg;           /* next PSN offset within sq.cur */
 	uint32_t since_ack_req; /* packets since the last AckReq */
+	uint32_t ask_psn;       /* the last packet with AckReq */
+	bool asked;             /* ... is not acknowledged; counts in peer->asks */
 	uint32_t rd_inflight;   /* READ and atomic requests outstanding */
 	uint32_t cost;          /* of ours in peer->inflight */
 	uint32_t rd_cost;       /* of ours in nic->read_cost */
@@ -419,8 +424,14 @@ static inline bool fns_peer_may_send(const struct fns_peer *p, uint32_t cost)
 /* Finds or makes the peer and counts a reference; NULL without memory. */
 struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *remote, uint8_t prefix);
 void fns_peer_put(struct fns_peer *p); /* NULL is fine */
-/* Wakes the next queue pair that waits, if there is room. */
+/*
+ * Wakes the next queue pair that waits, if there is room: for half a window, so that trains stay
+ * long, but where no acknowledgement is on its way that could make more.
+ */
 void fns_peer_wake(struct fns_nic *nic, struct fns_peer *p);
+/* An acknowledgement is asked for at psn; none is expected any more. */
+void fns_peer_ask(struct fns_qp *qp, uint32_t psn);
+void fns_peer_unask(struct fns_qp *qp);
 /* Puts the queue pair among those that wait. */
 void fns_peer_wait(struct fns_qp *qp, struct fns_peer *p);
 /* The queue pair has had its turn, or will not take it: the next one's. */
@@ -482,6 +493,8 @@ void fns_fetch_cancel(struct fns_nic *nic, struct fns_fetch *ft);
 /* --- segmentation (seg.c): packet seg of a SEND or WRITE, READ or atomic of a connected transport
  * --- */
 uint32_t fns_seg_len(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg);
+/* Will its packets travel in a train? There are several, or an equal message follows. */
+bool fns_seg_bulk(const struct fns_qp *qp, const struct fns_wqe *w);
 /* PSNs that the message takes. */
 uint32_t fns_seg_count(const struct fns_qp *qp, const struct fns_wqe *w);
 /* A READ is asked for in pieces of at most this many bytes, so that its responses fit into our

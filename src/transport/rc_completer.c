@@ -69,6 +69,8 @@ static void progress(struct fns_qp *qp)
 	r->rnr_left = qp->attr.rnr_retry;
 	r->probes = 0;
 	r->implied_nak = false;
+	if (r->asked && psn_diff(r->una, r->ask_psn) > 0)
+		fns_peer_unask(qp);
 }
 
 static uint64_t take_rtt(struct fns_requester *r, uint64_t now)
@@ -374,6 +376,7 @@ static bool on_response(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view
 	struct fns_requester *r = &qp->req;
 	struct fns_wqe *w;
 	uint32_t seg, len;
+	bool ends;
 
 	if (!in_window(qp, h->psn)) {
 		fns_count(qp->nic->stats, FNS_C_drop_stale_ack);
@@ -401,7 +404,9 @@ static bool on_response(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view
 		return bad_response(qp);
 	seg = (uint32_t)psn_diff(h->psn, w->first_psn);
 	len = fns_seg_len(qp, w, seg);
-	if (h->payload_len != len)
+	/* Every request asks to the end of its chunk: there the responses end, and nowhere else. */
+	ends = fns_seg_read_count(qp, w, seg) == 1;
+	if (h->payload_len != len || !(h->info->flags & (FNS_OPF_LAST | FNS_OPF_ONLY)) == ends)
 		return bad_response(qp);
 	return place_response(qp, w, v, h->payload, seg * qp->pmtu, len);
 }

@@ -17,7 +17,7 @@ uint32_t fns_rc_cost(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t 
 	if (fns_rc_has_response(w))
 		return 0;
 	return wire->ops->rx_cost(
-		wire, FNS_BTH_LEN + 16 + fns_seg_len(qp, w, seg) + FNS_ICRC_LEN, w->npsn > 1);
+		wire, FNS_BTH_LEN + 16 + fns_seg_len(qp, w, seg) + FNS_ICRC_LEN, w->bulk);
 }
 
 /* The middle of a READ's responses is a train; the first and the last, which carry an AETH, travel
@@ -47,6 +47,7 @@ void fns_rc_go_back(struct fns_qp *qp)
 	r->rtt_sent_ns = 0;
 	r->rd_inflight = 0;
 	r->since_ack_req = 0;
+	fns_peer_unask(qp);
 	nic->read_cost -= r->rd_cost;
 	if (r->rd_cost)
 		fns_qp_wake(nic, &nic->read_waiters); /* this queue pair may never ask again */
@@ -71,6 +72,19 @@ void fns_rc_fail_at(struct fns_qp *qp, uint32_t pos, enum fns_wc_status status, 
 	fns_rc_retire(qp);
 }
 
+/* Is an earlier READ or atomic without response, or its data not placed yet? Retirement wakes. */
+static bool fenced(struct fns_qp *qp)
+{
+	uint32_t pos;
+
+	if (qp->req.rd_inflight)
+		return true;
+	for (pos = qp->sq.head; pos != qp->sq.cur; pos++)
+		if (fns_sq_at(&qp->sq, pos)->pending)
+			return true;
+	return false;
+}
+
 /* First sight of a work request. False: it has to wait, or is done already. */
 static bool start(struct fns_qp *qp, struct fns_wqe *w)
 {
@@ -78,14 +92,20 @@ static bool start(struct fns_qp *qp, struct fns_wqe *w)
 
 	if (qp->state == FNS_QPS_SQD)
 		return false;
-	if ((w->flags & FNS_WRF_FENCE) && r->rd_inflight)
+	if ((w->flags & FNS_WRF_FENCE) && fenced(qp))
 		return false;
 	w->first_psn = r->psn;
 	w->npsn = fns_seg_count(qp, w);
+	w->bulk = fns_seg_bulk(qp, w);
 	w->pending = 0;
 	w->started = true;
 	r->seg = 0;
 	return true;
+}
+
+static bool is_local(const struct fns_wqe *w)
+{
+	return w->op == FNS_WR_LOCAL_INV || w->op == FNS_WR_BIND_MW;
 }
 
 /* Local operations take no PSN: they run when all before them are complete. False: not yet, or
@@ -220,6 +240,7 @@ static bool may_send(struct fns_qp *qp, struct fns_wqe *w, uint32_t n, uint32_t 
 	}
 	if (r->inflight_bytes && r->inflight_bytes + len > qp->cc_out.window_bytes)
 		return false;
+	qp->peer->full_cost = FNS_MAX(qp->peer->full_cost, cost);
 	if (!fns_peer_may_send(qp->peer, cost)) {
 		fns_peer_wait(qp, qp->peer);
 		return false;
@@ -230,15 +251,27 @@ static bool may_send(struct fns_qp *qp, struct fns_wqe *w, uint32_t n, uint32_t 
 static bool wants_ack(struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, uint32_t cost)
 {
 	struct fns_requester *r = &qp->req;
+	struct fns_wire *wire = qp->nic->wire;
+	const struct fns_wqe *next = fns_sq_at(&qp->sq, qp->sq.cur + 1);
 	uint32_t left = qp->peer->window - FNS_MIN(qp->peer->window, qp->peer->inflight);
+	uint32_t full = wire->ops->rx_cost(wire, FNS_BTH_LEN + 16 + qp->pmtu + FNS_ICRC_LEN, true);
 
-	if (r->since_ack_req >= FNS_ACK_EVERY - 1)
+	/* By the train, where a train is shorter than that. */
+	if (r->since_ack_req + 1 >= FNS_MIN(FNS_ACK_EVERY, FNS_READ_CHUNK / qp->pmtu))
 		return true;
-	/* The window is about to close: somebody must open it again. */
-	if (left < 3 * cost || r->inflight_bytes + 3ull * qp->pmtu > qp->cc_out.window_bytes)
+	/*
+	 * The window is about to close, perhaps on a packet dearer than this one, or the turn to
+	 * end: somebody must open it again.
+	 */
+	full = FNS_MAX(full, qp->peer->full_cost);
+	if (left < cost + full || qp->deficit <= (int32_t)(2 * qp->pmtu) ||
+		r->inflight_bytes + 3ull * qp->pmtu > qp->cc_out.window_bytes)
 		return true;
 	if (seg + 1 != w->npsn)
 		return false;
+	/* What comes next may wait for this one. */
+	if (qp->state == FNS_QPS_SQD || (qp->sq.cur + 1 != qp->sq.tail && is_local(next)))
+		return true;
 	return qp->sq_sig_all || (w->flags & FNS_WRF_SIGNALED) || qp->sq.cur + 1 == qp->sq.tail;
 }
 
@@ -262,6 +295,8 @@ static void sent(
 	qp->peer->inflight += cost;
 	r->inflight_bytes += len;
 	r->since_ack_req = ack_req ? 0 : r->since_ack_req + 1;
+	if (ack_req)
+		fns_peer_ask(qp, psn_add(r->psn, n - 1));
 	r->psn = psn_add(r->psn, n);
 	r->seg += n;
 	r->sent_ns = now;
@@ -320,7 +355,7 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 			fns_rc_fail_at(qp, qp->sq.cur, w->bad, 0);
 			return FNS_TX_IDLE;
 		}
-		if (w->op == FNS_WR_LOCAL_INV || w->op == FNS_WR_BIND_MW) {
+		if (is_local(w)) {
 			if (!local_op(qp, w))
 				return FNS_TX_IDLE;
 			continue;

@@ -10,6 +10,14 @@ uint32_t fns_seg_len(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t 
 	return FNS_MIN(w->length - seg * qp->pmtu, qp->pmtu);
 }
 
+bool fns_seg_bulk(const struct fns_qp *qp, const struct fns_wqe *w)
+{
+	const struct fns_wqe *next = fns_sq_at((struct fns_sq *)&qp->sq, qp->sq.cur + 1);
+
+	return w->npsn > 1 ||
+	       (qp->sq.tail - qp->sq.cur > 1 && next->op == w->op && next->length == w->length);
+}
+
 uint32_t fns_seg_count(const struct fns_qp *qp, const struct fns_wqe *w)
 {
 	if (w->length == 0 || w->op == FNS_WR_CMP_SWAP || w->op == FNS_WR_FETCH_ADD)

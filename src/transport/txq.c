@@ -23,6 +23,7 @@ void fns_txq_commit(struct fns_nic *nic, struct fns_frame *f, void *stage, bool 
 
 	fns_assert(f == &q->frame[q->n]);
 	f->status = FNS_FRAME_SENT;
+	f->icrc_xor = 0;
 	q->notify[q->n] = notify;
 	q->nsg += f->nsg;
 	q->n++;

@@ -91,7 +91,7 @@ static bool uc_write(struct fns_qp *qp, const struct fns_hdr *h, struct fns_rxop
 		r->write_len = h->dma_len;
 		r->offset = 0;
 	}
-	if ((uint64_t)r->offset + h->payload_len > r->write_len ||
+	if (r->write_len > 1u << 31 || (uint64_t)r->offset + h->payload_len > r->write_len ||
 		(ends && r->offset + h->payload_len != r->write_len))
 		return drop(qp, FNS_C_drop_length);
 	if (h->payload_len) {

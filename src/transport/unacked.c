@@ -88,6 +88,7 @@ enum fns_tx_result fns_unacked_tx(struct fns_qp *qp, const struct fns_unacked_op
 			w->started = true;
 			w->first_psn = r->psn;
 			w->npsn = fns_seg_count(qp, w);
+			w->bulk = fns_seg_bulk(qp, w);
 			r->seg = 0;
 		}
 		g = ops->peer(qp, w, &peer, &status);
@@ -98,7 +99,7 @@ enum fns_tx_result fns_unacked_tx(struct fns_qp *qp, const struct fns_unacked_op
 		if (g != FNS_GATHER_OK)
 			return FNS_TX_BLOCKED;
 		cost = nic->wire->ops->rx_cost(nic->wire,
-			FNS_HDR_MAX + fns_seg_len(qp, w, r->seg) + FNS_ICRC_LEN, w->npsn > 1);
+			FNS_HDR_MAX + fns_seg_len(qp, w, r->seg) + FNS_ICRC_LEN, w->bulk);
 		if (fns_credit_must_wait(peer, cost)) {
 			fns_peer_wait(qp, peer);
 			return FNS_TX_IDLE;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Private to the UDP wire: what udp.c (life), udp_path.c (addresses and transmit sockets), udp_tx.c
- * (frames to trains), udp_rx.c (trains to views) and udp_ident.c (IPv4 identifications of peers
- * that are not FlexiNS) share. One thread, the engine's.
+ * (frames to trains), udp_rx.c (trains to views), udp_tap.c (for captures) and udp_ident.c (IPv4
+ * identifications of peers that are not FlexiNS) share. One thread, the engine's.
  */
 #ifndef FNS_WIRE_UDP_PRIV_H
 #define FNS_WIRE_UDP_PRIV_H
@@ -133,6 +133,7 @@ struct udp_ident {
 	uint64_t known_ns, candidate_ns;
 	uint16_t last, candidate;
 	bool known, has_candidate;
+	bool shared; /* taken over from a pair that is alive: its silence says nothing */
 };
 
 struct udp_wire {
@@ -198,12 +199,14 @@ void fns_udp_rx_fini(struct udp_wire *w);
 unsigned fns_udp_rx_burst(struct fns_wire *w, struct fns_rx_view *views, unsigned max);
 void fns_udp_rx_release(struct fns_wire *w, struct fns_rx_view *v);
 
-/*
- * udp_ident.c. The packet's ICRC fits with identification id alone: may that be believed? Learns.
- * mad: the packet is a well-formed connection management datagram, which is redundant enough to be
- * believed at first sight.
- */
-bool fns_udp_ident_accept(struct udp_wire *w, const struct fns_gid *src, const struct fns_gid *dst,
-	uint16_t id, bool mad);
+/* udp_tap.c: shows a train that was sent, and a packet that was received, to who watches. */
+void fns_udp_tap_tx(struct udp_wire *w, const struct udp_layout *l, const struct udp_train *t);
+void fns_udp_tap_rx(struct udp_wire *w, const struct udp_rxbuf *b, uint8_t *p, uint32_t len,
+	enum fns_counter drop);
+
+/* udp_ident.c. The packet's ICRC fits with identification id (>= UDP_IDS) alone: may that be
+ * believed? Learns. */
+bool fns_udp_ident_accept(
+	struct udp_wire *w, const struct fns_gid *src, const struct fns_gid *dst, uint16_t id);
 
 #endif

@@ -16,9 +16,6 @@
 
 #define RESV8A      4u
 #define BTH_DEST_QP 5u
-#define MAD_PACKET  (FNS_BTH_LEN + 8u + 256u) /* UD SEND ONLY: BTH, DETH, MAD */
-#define GSI_QKEY    0x80010000u
-#define OP_UD_SEND  0x64
 
 #define RX_MEM_LEN ((size_t)UDP_RX_BUFS * UDP_RX_STRIDE)
 
@@ -190,18 +187,12 @@ static void receive(struct udp_wire *w)
 	udp_count(w, FNS_C_rx_bursts, 1);
 }
 
-static bool packet_is_mad(const uint8_t *p, uint32_t len)
-{
-	return len == MAD_PACKET + FNS_ICRC_LEN && p[0] == OP_UD_SEND && get_be24(p + 5) == 1 &&
-	       get_be32(p + 12) == GSI_QKEY && get_be24(p + 17) == 1 && p[20] == 1 && p[21] == 7;
-}
-
 /*
  * The sum with identification 0 is icrc, which is not what the packet says: does another
  * identification explain it, and may it be believed?
  */
-static bool icrc_other_id(struct udp_wire *w, struct udp_rxbuf *b, const uint8_t *p, uint32_t len,
-	uint32_t icrc, uint32_t seen)
+static bool icrc_other_id(
+	struct udp_wire *w, struct udp_rxbuf *b, uint32_t len, uint32_t icrc, uint32_t seen)
 {
 	/* The rest of the IP header, the UDP header and the packet but for the ICRC. */
 	size_t after = 14 + UDP_HDR_LEN + len - FNS_ICRC_LEN;
@@ -209,7 +200,7 @@ static bool icrc_other_id(struct udp_wire *w, struct udp_rxbuf *b, const uint8_t
 
 	if (b->flow.ipv6 || !fns_icrc_find_id(icrc, seen, after, &id))
 		return false;
-	if (id >= UDP_IDS && !fns_udp_ident_accept(w, &b->src, &b->dst, id, packet_is_mad(p, len)))
+	if (id >= UDP_IDS && !fns_udp_ident_accept(w, &b->src, &b->dst, id))
 		return false;
 	b->next_id = id < UDP_IDS ? (uint16_t)(id + 1) : 0;
 	return true;
@@ -248,7 +239,7 @@ static bool icrc_check(struct udp_wire *w, struct udp_rxbuf *b, uint8_t *p, uint
 		b->next_id = 1;
 		return true;
 	}
-	return icrc_other_id(w, b, p, len, crc, seen);
+	return icrc_other_id(w, b, len, crc, seen);
 }
 
 /* What to do with one packet: FNS_C_COUNT is to deliver it, else the counter of why not. */
@@ -279,6 +270,8 @@ static unsigned buf_split(
 		b->off += len;
 		packets++;
 		bytes += len;
+		if (fns_unlikely(w->base.tap != NULL))
+			fns_udp_tap_rx(w, b, p, len, drop);
 		if (fns_unlikely(drop != FNS_C_COUNT)) {
 			udp_count(w, drop, 1);
 			continue;

@@ -168,7 +168,7 @@ static void frame_build(struct udp_wire *w, struct udp_layout *l, struct fns_fra
 		pos += f->pad;
 	}
 	hdr[RESV8A] = f->hdr[RESV8A];
-	put_le32(l->arena + pos, fns_icrc_final(crc));
+	put_le32(l->arena + pos, fns_icrc_final(crc) ^ f->icrc_xor);
 	pos += FNS_ICRC_LEN;
 
 	/* No more reads of payload: the frame is in. The fence keeps the compiler from moving this
@@ -238,8 +238,10 @@ static void train_msg(struct msghdr *m, const struct udp_layout *l, const struct
 	}
 }
 
-static void count_sent(struct udp_wire *w, const struct udp_train *t)
+static void train_sent(struct udp_wire *w, const struct udp_layout *l, const struct udp_train *t)
 {
+	if (fns_unlikely(w->base.tap != NULL))
+		fns_udp_tap_tx(w, l, t);
 	udp_count(w, FNS_C_tx_packets, t->nseg);
 	udp_count(w, FNS_C_tx_bytes, t->bytes);
 	udp_count(w, FNS_C_tx_trains, 1);
@@ -270,7 +272,7 @@ static enum tx_result frame_send(struct udp_wire *w, struct fns_frame *frames, u
 		return TX_FAULTED;
 	train_msg(&m, l, t, NULL);
 	if (sendmsg(t->path->ts->fd, &m, MSG_DONTWAIT) >= 0) {
-		count_sent(w, t);
+		train_sent(w, l, t);
 		return TX_SENT;
 	}
 	r = tx_classify(errno);
@@ -388,7 +390,7 @@ static bool trains_send(struct udp_wire *w, struct fns_frame *frames, uint32_t *
 			continue;
 		}
 		for (int i = 0; i < sent; i++)
-			count_sent(w, &l->train[k++]);
+			train_sent(w, l, &l->train[k++]);
 	}
 	return true;
 }

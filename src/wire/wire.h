@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "mem/dma.h"
 #include "pipe/stats.h"
@@ -64,6 +65,8 @@ struct fns_frame {
 	uint8_t pad;     /* 0..3 zero bytes after the payload */
 	uint8_t status;  /* out: enum fns_frame_status */
 	uint8_t hdr[FNS_HDR_MAX];
+	uint32_t icrc_xor; /* goes into the ICRC that the wire makes: not 0 only in fault injection
+			    */
 };
 
 /* A packet received: BTH to pad, ICRC verified and cut off. */
@@ -111,6 +114,30 @@ struct fns_wire_ops {
 	 */
 	uint32_t (*rx_cost)(struct fns_wire *w, uint32_t len, bool bulk);
 	void (*destroy)(struct fns_wire *w);
+	/*
+	 * Optional. When rx_burst must be called even if nothing arrives: absolute ns, UINT64_MAX:
+	 * never. For wires that hold packets back.
+	 */
+	uint64_t (*next)(struct fns_wire *w);
+};
+
+/* One packet as a wire carried it. */
+struct fns_tap_packet {
+	struct fns_gid src, dst;
+	uint16_t sport, dport;
+	uint8_t tos, ttl;
+	bool out;
+	int32_t ip_id; /* IPv4 identification, -1: the socket did not show it */
+	/* BTH to ICRC in pieces, of which len bytes beginning at `skip` belong to this packet.
+	 * Pieces may be application memory: read them under a guard. */
+	const struct iovec *iov;
+	uint32_t skip, len;
+	enum fns_counter drop; /* why the wire dropped it, FNS_C_COUNT: it did not */
+};
+
+/* Somebody who watches a wire; called by the thread that runs the wire, must not block. */
+struct fns_tap {
+	void (*packet)(struct fns_tap *t, const struct fns_tap_packet *p);
 };
 
 /* Wires embed this first. */
@@ -119,6 +146,8 @@ struct fns_wire {
 	struct fns_wire_caps caps;
 	struct fns_stats *stats; /* counters of the engine; set by who creates the engine before the
 				    first burst */
+	const uint64_t *now_ns;  /* time of the engine's advance, set likewise; NULL: no engine */
+	struct fns_tap *tap;     /* NULL: nobody watches */
 };
 
 struct fns_wire_udp_cfg {

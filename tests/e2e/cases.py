@@ -6,10 +6,14 @@ two hosts joined by a cable of that MTU. The client gets the server's address, I
 the IPv6 GID on both sides.
 """
 import json
+import os
 import re
+import shutil
+import subprocess
+import tempfile
 import time
 
-from lab import Case, Failed
+from lab import Case, Failed, Skipped
 
 ALL = ("lo", "1500", "4200", "9000")
 TWO = ("lo", "1500")
@@ -175,7 +179,7 @@ def two_interfaces(lab):
 
 def commands(lab):
     h = lab.alone()
-    for args in ("--help", "run --help", "devices --help", "status --help"):
+    for args in ("--help", "run --help", "devices --help", "status --help", "fault --help", "capture --help"):
         lab.expect("Usage: flexins" in lab.command(h, args), f"flexins {args}")
     lab.expect("flexins0" in lab.command(h, "devices"), "flexins devices")
     json.loads(lab.command(h, "devices --json"))
@@ -271,6 +275,182 @@ def program(name):
     return run
 
 
+# --- the fault laboratory ---
+
+FAULTS = "loss=1%,dup=1%,reorder=3,corrupt=1%,seed=7"
+FAULT_COUNTERS = ("drop_sim_fault", "fault_duplicates", "fault_reorders", "fault_corruptions")
+
+
+def slot_pids(lab, host):
+    return [s["pid"] for s in lab.status(host)["slots"]]
+
+
+def under_faults(cmd, spec=FAULTS, t=120, want=FAULT_COUNTERS):
+    """Complete and without error on a network that is anything but; the tools agree on the end over TCP."""
+
+    def run(lab):
+        a, b = lab.joined(4200)
+        s, c = lab.pair(a, b, cmd, 18515, env={"FLEXINS_FAULT": spec, "FLEXINS_LOG": "info"})
+        lab.finish_pair(s, c, t, [PERFTEST_OK])
+        both = s.text() + c.text()
+        for name in want:
+            lab.expect(re.search(rf" {name}=[1-9]", both), f"{name} is 0: no such fault happened")
+
+    return Case(f"{cmd} under faults", run)
+
+
+def pingpong_under_faults(cmd):
+    """The last acknowledgement of such a program has nobody left to repeat it, so the faults end before the program does."""
+
+    def run(lab):
+        a, b = lab.joined(1500)
+        s, c = lab.pair(a, b, cmd, 18515, env={"FLEXINS_FAULT": FAULTS})
+        lab.wait_for(lambda: lab.counters(b).get("drop_sim_fault", 0) >= 10, 30, "nothing was lost")
+        for h in (a, b):
+            for pid in slot_pids(lab, h):
+                lab.expect("loss=1%" in lab.command(h, f"fault show --pid={pid}"), "fault show")
+                lab.command(h, f"fault clear --pid={pid}")
+                lab.expect("no faults" in lab.command(h, f"fault show --pid={pid}"), "faults after fault clear")
+        lab.finish_pair(s, c, 60, [PINGPONG_OK])
+        for p in (s, c):
+            lab.expect("invalid data" not in p.text(), f"{p.label}: invalid data")
+
+    return Case(f"{cmd} under faults", run)
+
+
+def integrity_under_faults(lab):
+    p = lab.flexins(lab.alone(), "{progs}/integrity", env={"FLEXINS_FAULT": "loss=0.1%,dup=0.5%,reorder=3/0.5%,corrupt=0.1%"})
+    lab.expect(p.wait(150) == 0 and re.search(r"[1-9]\d* checks, 0 failures", p.text()), "data differs")
+
+
+def bad_faults(lab):
+    h = lab.alone()
+    for args, word in (("run --fault loss=1 -- true", "loss='1': expected a percentage"),
+                       ("run --fault speed=1% -- true", "no fault 'speed'"),
+                       ("fault set --pid=1 delay=5", "delay='5': expected a time"),
+                       ("fault inject --pid=1 --qp=5 nonsense", "expected rnr, access"),
+                       ("fault set loss=1%", "which program"), ("fault", "expected set, show"),
+                       ("capture start --pid=1", "one file"), ("run --capture= -- true", "expected the name of a file")):
+        lab.expect(word in lab.command(h, args, status=2), f"flexins {args} does not say {word!r}")
+    lab.expect("no program of pid 1 " in lab.command(h, "fault show --pid=1", status=1), "fault show of nobody")
+    p = lab.flexins(h, "ibv_devinfo", env={"FLEXINS_FAULT": "loss=1"})
+    lab.expect(p.wait(20) == 2 and "FLEXINS_FAULT: loss='1'" in p.text(), "a wrong FLEXINS_FAULT is not refused")
+
+
+def injected(what, extra, cmd, status):
+    """An error made for one queue pair is what its program sees; status None: it goes on."""
+
+    def run(lab):
+        a, b = lab.joined(4200)
+        s, c = lab.pair(a, b, cmd, 18515)
+        lab.wait_for(lambda: lab.counters(b).get("tx_packets", 0) > 1000, 20, "no traffic")
+        slot = lab.status(b)["slots"][0]
+        qp = f'0x{slot["queue_pairs"][0]["qpn"]:06x}'
+        if what == "rnr" and not extra:
+            text = lab.command(b, f"fault inject --pid={slot['pid']} --qp={qp} rnr", status=1)
+            lab.expect("rnr_retry 7, which is for ever" in text, "an RNR error that can never happen is not refused")
+        else:
+            lab.command(b, f"fault inject --pid={slot['pid']} --qp={qp} {extra} {what}")
+        if status is None:
+            lab.finish_pair(s, c, 40, [PERFTEST_OK])
+            return
+        lab.expect(c.wait(40) != 0, "the client saw no error")
+        lab.expect(f"status {status}" in c.text(), f"the client does not say status {status}")
+        s.kill()
+
+    return Case(f"{cmd}: injected {what} {extra}".strip(), run)
+
+
+def tshark(lab, path, *args):
+    try:
+        r = subprocess.run(["tshark", "-r", path, *args], capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        raise Skipped("tshark is not installed") from None
+    lab.expect(r.returncode == 0, f"tshark -r {path}: {r.stderr}")
+    return r.stdout.splitlines()
+
+
+def capture_dir(lab):
+    d = tempfile.mkdtemp(prefix="flexins-capture-")
+    os.chmod(d, 0o777)
+    return d
+
+
+def all_are_rocev2(lab, path, at_least):
+    rows = tshark(lab, path, "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-T", "fields", "-e", "frame.protocols",
+                  "-e", "infiniband.bth.opcode", "-e", "ip.checksum.status", "-e", "udp.checksum.status", "-e", "_ws.malformed",
+                  "-e", "_ws.expert.message")
+    lab.expect(len(rows) >= at_least, f"{path}: {len(rows)} packets, not {at_least} or more")
+    for i, row in enumerate(rows, 1):
+        f = row.split("\t")
+        lab.expect("udp:infiniband" in f[0] and f[1] and f[2] in ("", "1") and f[3] == "1" and not f[4] and not f[5],
+                   f"{path}: packet {i} is {row!r}")
+    return len(rows)
+
+
+def captured(cmd, six=False):
+    """Each packet of both sides, as many as the wire counted, and tshark finds nothing to complain about."""
+
+    def run(lab):
+        if not shutil.which("tshark"):
+            raise Skipped("tshark is not installed")
+        a, b = lab.joined(4200)
+        line = cmd.replace("{six}", str(lab.gid_index(a, a.addr6))) if six else cmd
+        d = capture_dir(lab)
+        try:
+            s, c = lab.pair(a, b, line, 18515, env={"FLEXINS_CAPTURE": f"{d}/%p.pcapng", "FLEXINS_LOG": "info"})
+            lab.finish_pair(s, c, 60)
+            for p in (s, c):
+                n = all_are_rocev2(lab, f"{d}/{p.pid}.pcapng", 200)
+                m = re.search(r" tx_packets=(\d+).* rx_packets=(\d+)", p.text())
+                lab.expect(n == int(m[1]) + int(m[2]), f"{n} packets captured, {m[1]} sent, {m[2]} received")
+        finally:
+            shutil.rmtree(d)
+
+    return Case(f"{cmd} captured", run)
+
+
+def capture_at_run_time(lab):
+    if not shutil.which("tshark"):
+        raise Skipped("tshark is not installed")
+    a, b = lab.joined(4200)
+    d = capture_dir(lab)
+    try:
+        s, c = lab.pair(a, b, "ib_write_bw -D 4", 18515)
+        lab.wait_for(lambda: lab.counters(b).get("tx_packets", 0) > 1000, 20, "no traffic")
+        spid, cpid = slot_pids(lab, a)[0], slot_pids(lab, b)[0]
+        lab.command(b, f"fault set --pid={cpid} dir=tx,corrupt=5%")
+        lab.command(a, f"capture start --pid={spid} {d}/x.pcapng")
+        lab.expect("under way already" in lab.command(a, f"capture start --pid={spid} {d}/y.pcapng", status=1), "two captures")
+        time.sleep(0.5)
+        lab.command(a, f"capture stop --pid={spid}")
+        lab.command(a, f"capture stop --pid={spid}", status=1)
+        lab.command(b, f"fault clear --pid={cpid}")
+        lab.finish_pair(s, c, 30, [PERFTEST_OK])
+        comments = [x for x in tshark(lab, f"{d}/x.pcapng", "-T", "fields", "-e", "frame.comment") if x]
+        lab.expect(len(comments) > 3, f"{len(comments)} comments in the capture")
+        lab.expect(all(x.startswith("dropped: drop_icrc") for x in comments), f"comments: {set(comments)}")
+        lab.command(a, f"capture start --pid={spid} {d}/x.pcapng", status=1)  # it is gone
+    finally:
+        shutil.rmtree(d)
+
+
+def capture_names(lab):
+    h, d = lab.alone(), capture_dir(lab)
+    try:
+        for _ in range(2):  # the second run replaces the capture of the first
+            lab.command(h, f"run --capture={d}/x.pcapng -- sh -c 'ibv_devinfo -v; ibv_devinfo -v'", seconds=30)
+            names = sorted(os.listdir(d))
+            lab.expect(len(names) >= 2 and names[0] == "x.pcapng" and re.fullmatch(r"x\.pcapng\.\d+", names[1]), f"files: {names}")
+        with open(f"{d}/precious", "w", encoding="ascii") as f:
+            f.write("not a capture")
+        os.chmod(f"{d}/precious", 0o666)
+        text = lab.command(h, f"run --capture={d}/precious -- true", status=1)
+        lab.expect("is no capture: not overwritten" in text, "a file that is no capture")
+    finally:
+        shutil.rmtree(d)
+
+
 FOUR = ["ib_write_bw -D 3", "ib_send_bw -D 3", "ib_read_bw -D 3", "ib_atomic_bw -D 3"]
 
 TABLE = [
@@ -289,6 +469,21 @@ TABLE = [
     *[pair_case(row[0], topo, **(row[2] if len(row) > 2 else {})) for row in PAIRS for topo in row[1]],
     Case("the data sent is the data received", program("integrity")),
     Case("fork: the child's contexts are dead", program("forkchild")),
+    Case("faults and captures: usage errors", bad_faults),
+    *[under_faults(cmd) for cmd in ("ib_write_bw -n 600", "ib_send_bw -n 600", "ib_read_bw -n 600", "ib_atomic_bw -n 3000")],
+    under_faults("ib_write_bw -n 1000 -q 4", "delay=200us,jitter=100us,reorder=8/2%", want=("fault_delays", "fault_reorders")),
+    *[pingpong_under_faults(f"{x} -g 0 -c -n 20000") for x in ("ibv_rc_pingpong", "ibv_rc_pingpong -e", "ibv_srq_pingpong")],
+    Case("the data sent is the data received, under faults", integrity_under_faults),
+    injected("access", "", "ib_write_bw -D 5", 10),
+    injected("invalid", "", "ib_send_bw -D 5", 9),
+    injected("retry", "", "ib_read_bw -D 5", 12),
+    injected("rnr", "", "ib_send_bw -D 5", None),
+    injected("rnr", "--count=20", "ib_send_bw -D 5", None),
+    *[captured(cmd) for cmd in ("ib_send_bw -n 300", "ib_send_bw -n 300 -c UC", "ib_send_bw -n 300 -c UD", "ib_write_bw -n 300",
+                                "ib_read_bw -n 300", "ib_atomic_bw -n 300", "ibv_rc_pingpong -g 0 -n 300")],
+    *[captured(f"{cmd} -x {{six}}", six=True) for cmd in ("ib_send_bw -n 300", "ib_send_bw -n 300 -c UC", "ib_send_bw -n 300 -c UD")],
+    Case("flexins capture start and stop, drops have comments", capture_at_run_time),
+    Case("flexins run --capture: names of files", capture_names),
     Case("four pairs at once on one host", several_pairs(FOUR, "lo"), alone=True),
     Case("two hosts with two processes each", several_pairs(["ib_write_bw -D 3", "ib_send_bw -D 3"], "1500"), alone=True),
     Case("two hosts with four processes each, latency beside bandwidth",

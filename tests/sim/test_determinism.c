@@ -25,19 +25,23 @@ static uint64_t hash_of(const struct sim_scenario *s, uint64_t seed)
 
 static void test_twice_in_one_process(void **state)
 {
+	const struct sim_scenario *s;
 	unsigned i;
 
-	for (i = 0; i < sim_nscenarios; i++) {
-		assert_int_equal(hash_of(&sim_scenarios[i], 7), hash_of(&sim_scenarios[i], 7));
-		assert_int_not_equal(hash_of(&sim_scenarios[i], 7), hash_of(&sim_scenarios[i], 8));
+	for (i = 0; (s = sim_scenario_at(i)); i++) {
+		uint64_t hash = hash_of(s, 7);
+
+		assert_int_equal(hash, hash_of(s, 7));
+		assert_int_not_equal(hash, hash_of(s, 8));
 	}
 }
 
 static void test_in_another_process(void **state)
 {
+	const struct sim_scenario *s;
 	unsigned i;
 
-	for (i = 0; i < sim_nscenarios; i++) {
+	for (i = 0; (s = sim_scenario_at(i)); i++) {
 		uint64_t there = 0;
 		int fds[2], status;
 		pid_t pid;
@@ -48,7 +52,7 @@ static void test_in_another_process(void **state)
 		if (pid == 0) {
 			struct sim_result r = {0};
 
-			sim_run(&sim_scenarios[i], 9, SIM_DMA_AUTO, NULL, &r);
+			sim_run(s, 9, SIM_DMA_AUTO, NULL, &r);
 			_exit(write(fds[1], &r.hash, sizeof(r.hash)) == (ssize_t)sizeof(r.hash)
 					? 0
 					: 1);
@@ -57,7 +61,7 @@ static void test_in_another_process(void **state)
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		close(fds[0]);
 		close(fds[1]);
-		assert_int_equal(there, hash_of(&sim_scenarios[i], 9));
+		assert_int_equal(there, hash_of(s, 9));
 	}
 }
 
@@ -88,11 +92,10 @@ static void test_stray_write_is_seen(void **state)
 /* Nothing gets through and no failure is expected: errors are reported as violations. */
 static void start_cut(struct sim_world *w)
 {
-	unsigned i, k;
+	unsigned i;
 
-	for (i = 0; i < SIM_HOSTS; i++)
-		for (k = 0; k < SIM_HOSTS; k++)
-			w->link[i][k].cut = true;
+	for (i = 0; i < w->net.nports; i++)
+		w->net.port[i].cut = true;
 }
 
 static void test_unexpected_failure_is_seen(void **state)
@@ -114,7 +117,7 @@ static void test_faults_happen(void **state)
 		assert_true(sim_run(sim_scenario_find("rc_loss"), i, SIM_DMA_AUTO, NULL, &r));
 		retransmits += r.retransmits;
 		assert_true(sim_run(sim_scenario_find("rc_incast"), i, SIM_DMA_AUTO, NULL, &r));
-		overruns += r.overruns;
+		overruns += r.net.drop[SIM_DROP_OVERRUN];
 		assert_true(
 			sim_run(sim_scenario_find("rc_retry_exceeded"), i, SIM_DMA_AUTO, NULL, &r));
 		errors += r.errors;

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Puts the fault wire and captures into place and takes them away; see lab.h. */
+#include "inline/lab.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "inline/inline_priv.h"
+#include "wire/capture.h"
+#include "wire/fault.h"
+
+#define END_WAIT_MS  1000u /* for the writer at the end of the process */
+#define STOP_WAIT_MS 200u  /* at a stop: the helper waits in it */
+
+/* Under fns_here.lock. */
+static struct fns_wire *fault; /* exists while it is in the chain */
+static struct fns_capture *capture;
+static int capture_fd = -1;
+static int64_t epoch_ns; /* from the monotonic clock to the calendar */
+
+static int say_error(int err, char *say, size_t len, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+static int say_error(int err, char *say, size_t len, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(say, len, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+static void lock(void)
+{
+	pthread_mutex_lock(&fns_here.lock);
+}
+
+/* What is held has a deadline now, which the helper must keep. */
+static void unlock(void)
+{
+	fns_helper_keep_deadline();
+	fns_inline_unlock();
+}
+
+/* --- faults --- */
+
+static bool qp_look(void *ctx, uint32_t qpn, struct fns_fault_qp *out)
+{
+	struct fns_engine_qp_info i;
+
+	(void)ctx;
+	if (!fns_engine_qp_look(fns_here.engine, qpn, &i))
+		return false;
+	*out = (struct fns_fault_qp){.una = i.una,
+		.next = i.next,
+		.rc = i.type == FNS_QPT_RC,
+		.rts = i.state == FNS_QPS_RTS || i.state == FNS_QPS_SQD,
+		.rnr_retry = i.rnr_retry,
+		.timeout = i.timeout,
+		.local = i.local,
+		.remote = i.remote};
+	return true;
+}
+
+/* Under lock: the fault wire is in the chain. 0, -EBUSY, -ENOMEM. */
+static int fault_insert(void)
+{
+	const struct fns_fault_cfg cfg = {
+		.below = fns_here.wire, .owner_qpn = fns_engine_frame_qpn, .qp_look = qp_look};
+	struct fns_wire *w;
+	int err;
+
+	if (fault)
+		return 0;
+	w = fns_wire_fault_create(&cfg);
+	if (!w)
+		return -ENOMEM;
+	err = fns_engine_wire_set(fns_here.engine, w);
+	if (err)
+		w->ops->destroy(w);
+	else
+		fault = w;
+	return err;
+}
+
+/* Under lock: the fault wire leaves the chain, if it has nothing to do any more. */
+static void fault_try_remove(void)
+{
+	if (!fault || !fns_wire_fault_idle(fault) ||
+		fns_engine_wire_set(fns_here.engine, fns_here.wire) < 0)
+		return;
+	fault->ops->destroy(fault);
+	fault = NULL;
+}
+
+int fns_lab_fault_set(const char *spec, char *say, size_t len)
+{
+	static const struct fns_fault_spec none;
+	struct fns_fault_spec s;
+	int err;
+
+	if (spec) {
+		err = fns_fault_parse(spec, &s, say, len);
+		if (err)
+			return err;
+	}
+	lock();
+	if (spec) {
+		err = fault_insert();
+		if (err == 0)
+			fns_wire_fault_set(fault, &s);
+	} else {
+		err = 0;
+		if (fault)
+			fns_wire_fault_set(fault, &none);
+		fault_try_remove();
+		/* Something is still held: asked again, it will have left. */
+		if (fault)
+			err = -EBUSY;
+	}
+	unlock();
+	return err;
+}
+
+int fns_lab_fault_show(char *say, size_t len)
+{
+	enum fns_fault_error what[16];
+	uint32_t qpn[16];
+	unsigned n = 0;
+	size_t at = 0;
+
+	lock();
+	fault_try_remove();
+	if (fault) {
+		fns_fault_format(fns_wire_fault_get(fault), say, len);
+		at = strlen(say);
+		n = fns_wire_fault_errors(fault, qpn, what, FNS_ARRAY_SIZE(qpn));
+	}
+	unlock();
+	for (unsigned i = 0; i < n && at < len; i++)
+		at += (size_t)snprintf(say + at, len - at, "%squeue pair 0x%06x: %s to come",
+			at ? "\n" : "", qpn[i], fns_fault_error_name[what[i]]);
+	if (at == 0)
+		snprintf(say, len, "no faults");
+	return 0;
+}
+
+static int inject_explain(int err, uint32_t qpn, enum fns_fault_error what, char *say, size_t len)
+{
+	switch (err) {
+	case -ENOENT:
+		return say_error(err, say, len,
+			"this program has no queue pair 0x%06x; `flexins status` lists them", qpn);
+	case -EPROTONOSUPPORT:
+		return say_error(err, say, len,
+			"queue pair 0x%06x is not RC: its peer never answers, so no answer can be an error",
+			qpn);
+	case -ENOTCONN:
+		return say_error(err, say, len,
+			"queue pair 0x%06x is not in state RTS: it cannot send", qpn);
+	case -ERANGE:
+		return say_error(err, say, len,
+			what == FNS_FAULT_ERR_RNR
+				? "queue pair 0x%06x has rnr_retry 7, which is for ever; say how often it shall be "
+				  "refused: --count=N"
+				: "queue pair 0x%06x has timeout 0, which is for ever: silence is no error to it",
+			qpn);
+	default:
+		return err;
+	}
+}
+
+int fns_lab_fault_inject(uint32_t qpn, const char *name, uint32_t count, char *say, size_t len)
+{
+	int what, err;
+
+	for (what = 0; what < FNS_FAULT_ERR_COUNT; what++)
+		if (strcmp(name, fns_fault_error_name[what]) == 0)
+			break;
+	if (what == FNS_FAULT_ERR_COUNT)
+		return say_error(-EINVAL, say, len,
+			"no error '%.20s'; expected rnr, access, invalid, operational or retry",
+			name);
+	lock();
+	err = fault_insert();
+	if (err == 0) {
+		err = fns_wire_fault_inject(fault, qpn, (enum fns_fault_error)what, count);
+		if (err && err != -EBUSY)
+			fault_try_remove();
+	}
+	unlock();
+	return inject_explain(err, qpn, (enum fns_fault_error)what, say, len);
+}
+
+/* --- captures --- */
+
+static uint64_t stamp(void)
+{
+	return fns_clock_now_ns() + (uint64_t)epoch_ns;
+}
+
+int fns_lab_capture_start(int fd, char *say, size_t len)
+{
+	char app[64], comm[16] = "";
+	struct fns_capture_cfg cfg = {.fd = fd, .app = app, .now_ns = stamp, .wire = fns_here.wire};
+	struct fns_capture *c;
+	int err, flags = fd >= 0 ? fcntl(fd, F_GETFL) : -1;
+
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+		return say_error(-EBADF, say, len, "no file to write to came with the request");
+	lock();
+	if (capture) {
+		unlock();
+		return say_error(-EEXIST, say, len, "a capture of pid %ld is under way already",
+			(long)getpid());
+	}
+	unlock();
+	memcpy(comm, fns_here.stats->comm, sizeof(comm) - 1);
+	snprintf(app, sizeof(app), "FlexiNS, pid %ld (%s)", (long)getpid(), comm);
+	/* One difference for the whole file: a step of the calendar clock does not reorder it. */
+	epoch_ns = (int64_t)(fns_clock_wall_ns() - fns_clock_now_ns());
+	err = fns_capture_create(&cfg, &c);
+	if (err)
+		return say_error(err, say, len, "cannot capture: %s", strerror(-err));
+	lock();
+	capture = c;
+	capture_fd = fd;
+	fns_here.wire->tap = fns_capture_tap(c);
+	unlock();
+	return 0;
+}
+
+int fns_lab_capture_stop(char *say, size_t len)
+{
+	struct fns_capture *c;
+
+	lock();
+	c = capture;
+	capture = NULL;
+	capture_fd = -1;
+	fns_here.wire->tap = NULL;
+	unlock();
+	if (!c)
+		return say_error(
+			-ENOENT, say, len, "no capture of pid %ld is under way", (long)getpid());
+	if (fns_capture_destroy(c, STOP_WAIT_MS) < 0)
+		return say_error(-EIO, say, len,
+			"the capture is not complete: its disk is full, or its reader slow or gone");
+	return 0;
+}
+
+/* name with each %p replaced by the process id. False: too long. */
+static bool expand(const char *name, char *out, size_t len, bool *has_pid)
+{
+	size_t at = 0;
+
+	*has_pid = false;
+	for (; *name != '\0'; name++) {
+		int n = 1;
+
+		if (at + 1 >= len)
+			return false;
+		if (name[0] == '%' && name[1] == 'p') {
+			n = snprintf(out + at, len - at, "%ld", (long)getpid());
+			*has_pid = true;
+			name++;
+		} else {
+			out[at] = *name;
+		}
+		at += (size_t)n;
+		if (at >= len)
+			return false;
+	}
+	out[at] = '\0';
+	return true;
+}
+
+/*
+ * A program that starts others shares its environment with them: the first process to come gets the
+ * name itself, the next ones the name and their process id.
+ */
+static int capture_open(const char *name, char path[static PATH_MAX])
+{
+	int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, fd;
+	bool has_pid;
+	size_t n;
+
+	if (!expand(name, path, PATH_MAX - 16, &has_pid)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	fd = open(path, flags | (has_pid ? O_TRUNC : O_EXCL), 0600);
+	if (fd < 0 && errno == EEXIST) {
+		n = strlen(path);
+		snprintf(path + n, PATH_MAX - n, ".%ld", (long)getpid());
+		fd = open(path, flags | O_TRUNC, 0600);
+	}
+	if (fd >= 0)
+		(void)flock(fd, LOCK_EX | LOCK_NB); /* in use: `flexins run` leaves it alone */
+	return fd;
+}
+
+bool fns_lab_start(char *err, unsigned errlen)
+{
+	const char *spec = getenv("FLEXINS_FAULT"), *file = getenv("FLEXINS_CAPTURE");
+	char say[256] = "", path[PATH_MAX];
+	int fd;
+
+	if (spec && *spec && fns_lab_fault_set(spec, say, sizeof(say)) < 0) {
+		snprintf(err, errlen, "FLEXINS_FAULT: %s", *say ? say : "no memory");
+		return false;
+	}
+	if (!file || !*file)
+		return true;
+	fd = capture_open(file, path);
+	if (fd < 0) {
+		snprintf(
+			err, errlen, "cannot write the capture file %s: %s", path, strerror(errno));
+		return false;
+	}
+	if (fns_lab_capture_start(fd, say, sizeof(say)) < 0) {
+		snprintf(err, errlen, "%s", say);
+		close(fd);
+		return false;
+	}
+	fns_log(FNS_LOG_INFO, "capturing to %s", path);
+	return true;
+}
+
+void fns_lab_end(void)
+{
+	if (!capture)
+		return;
+	fns_here.wire->tap = NULL;
+	if (fns_capture_destroy(capture, END_WAIT_MS) < 0)
+		fns_log(FNS_LOG_WARN, "the capture is not complete");
+	capture = NULL;
+}
+
+void fns_lab_forget(void)
+{
+	if (capture_fd >= 0)
+		close(capture_fd);
+	capture_fd = -1;
+}

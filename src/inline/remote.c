@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket of this process, served by the helper thread between two advances. Requests
+ * are hostile input: fixed size, checked, and nothing that they ask for may block. A verb is one
+ * line in the table below.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "inline/inline_priv.h"
+#include "inline/lab.h"
+#include "pipe/remote.h"
+
+#define CONNS 8u /* at a time; another one displaces the oldest */
+
+struct request {
+	const struct fns_remote_msg *msg;
+	int *fd;     /* that came with it, -1: none; set to -1 by who keeps it */
+	char *reply; /* FNS_REMOTE_TEXT bytes, zeroed */
+};
+
+static int fault_set(const struct request *r)
+{
+	return fns_lab_fault_set(r->msg->text, r->reply, FNS_REMOTE_TEXT);
+}
+
+static int fault_clear(const struct request *r)
+{
+	return fns_lab_fault_set(NULL, r->reply, FNS_REMOTE_TEXT);
+}
+
+static int fault_show(const struct request *r)
+{
+	return fns_lab_fault_show(r->reply, FNS_REMOTE_TEXT);
+}
+
+static int fault_inject(const struct request *r)
+{
+	return fns_lab_fault_inject(
+		r->msg->qpn, r->msg->text, r->msg->count, r->reply, FNS_REMOTE_TEXT);
+}
+
+static int capture_start(const struct request *r)
+{
+	int err = fns_lab_capture_start(*r->fd, r->reply, FNS_REMOTE_TEXT);
+
+	if (err == 0)
+		*r->fd = -1;
+	return err;
+}
+
+static int capture_stop(const struct request *r)
+{
+	return fns_lab_capture_stop(r->reply, FNS_REMOTE_TEXT);
+}
+
+/* Each runs in the helper thread, not under the engine's lock: it takes it. */
+static const struct {
+	const char *verb;
+	int (*fn)(const struct request *r);
+} verbs[] = {
+	{"capture-start", capture_start},
+	{"capture-stop", capture_stop},
+	{"fault-clear", fault_clear},
+	{"fault-inject", fault_inject},
+	{"fault-set", fault_set},
+	{"fault-show", fault_show},
+};
+
+static int listener = -1;
+static int conn[CONNS] = {-1, -1, -1, -1, -1, -1, -1, -1};
+static unsigned next_conn;
+
+static void conn_close(unsigned i)
+{
+	if (conn[i] >= 0)
+		close(conn[i]); /* leaves the epoll set with its last descriptor */
+	conn[i] = -1;
+}
+
+static void conn_accept(void)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	struct ucred cred = {0};
+	socklen_t len = sizeof(cred);
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
+		(cred.uid != geteuid() && cred.uid != 0)) {
+		close(fd);
+		return;
+	}
+	conn_close(next_conn);
+	ev.data.u32 = FNS_EV_REMOTE_CONN + next_conn;
+	if (epoll_ctl(fns_here.epfd, EPOLL_CTL_ADD, fd, &ev) < 0) {
+		close(fd);
+		return;
+	}
+	conn[next_conn] = fd;
+	next_conn = (next_conn + 1) % CONNS;
+}
+
+static bool text_ends(const char *s, size_t len)
+{
+	return memchr(s, '\0', len) != NULL;
+}
+
+static int serve(const struct fns_remote_msg *m, int *fd, char *reply)
+{
+	const struct request r = {.msg = m, .fd = fd, .reply = reply};
+
+	if (m->magic != FNS_REMOTE_MAGIC || !text_ends(m->verb, sizeof(m->verb)) ||
+		!text_ends(m->text, sizeof(m->text)))
+		return -EBADMSG;
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(verbs); i++)
+		if (strcmp(m->verb, verbs[i].verb) == 0)
+			return verbs[i].fn(&r);
+	snprintf(reply, FNS_REMOTE_TEXT, "this program's FlexiNS knows no '%s'", m->verb);
+	return -EOPNOTSUPP;
+}
+
+/* The first descriptor of a message; more than one is closed, all of them. */
+static int take_fd(struct msghdr *m)
+{
+	int fd = -1, fds[16];
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		size_t n;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = FNS_MIN((c->cmsg_len - CMSG_LEN(0)) / sizeof(int), FNS_ARRAY_SIZE(fds));
+		memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+		for (size_t i = 0; i < n; i++) {
+			if (fd < 0)
+				fd = fds[i];
+			else
+				close(fds[i]);
+		}
+	}
+	return fd;
+}
+
+static void conn_serve(unsigned i)
+{
+	struct fns_remote_msg m, reply = {.magic = FNS_REMOTE_MAGIC};
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];
+	struct iovec iov = {&m, sizeof(m)};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(conn[i], &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int fd;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	fd = n > 0 ? take_fd(&msg) : -1;
+	if (n != sizeof(m) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+		if (fd >= 0)
+			close(fd);
+		conn_close(i);
+		return;
+	}
+	reply.result = serve(&m, &fd, reply.text);
+	reply.text[FNS_REMOTE_TEXT - 1] = '\0';
+	if (fd >= 0)
+		close(fd);
+	if (send(conn[i], &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(reply))
+		conn_close(i);
+}
+
+void fns_remote_event(uint32_t tag)
+{
+	if (tag == FNS_EV_REMOTE)
+		conn_accept();
+	else if (tag - FNS_EV_REMOTE_CONN < CONNS && conn[tag - FNS_EV_REMOTE_CONN] >= 0)
+		conn_serve(tag - FNS_EV_REMOTE_CONN);
+}
+
+void fns_remote_start(void)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u32 = FNS_EV_REMOTE};
+	struct sockaddr_un sa;
+	socklen_t len = fns_remote_address(&sa, (long)getpid());
+
+	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* Taken: by a process of this number in another PID namespace. It has the name then. */
+	if (listener < 0 || bind(listener, (struct sockaddr *)&sa, len) < 0 ||
+		listen(listener, 4) < 0 ||
+		epoll_ctl(fns_here.epfd, EPOLL_CTL_ADD, listener, &ev) < 0) {
+		fns_log(FNS_LOG_INFO, "no control socket, so no `flexins fault --pid`: %s",
+			strerror(errno));
+		if (listener >= 0)
+			close(listener);
+		listener = -1;
+	}
+}
+
+void fns_remote_forget(void)
+{
+	for (unsigned i = 0; i < CONNS; i++)
+		conn_close(i);
+	if (listener >= 0)
+		close(listener);
+	listener = -1;
+}
