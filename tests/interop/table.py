@@ -73,6 +73,8 @@ class Row:
             words.append(f"-q {self.qps}")
         if self.both:
             words.append("-b")
+        if self.tool.startswith("ib_") and not self.fault:
+            words.append("-u 18")  # acknowledgement timeout, 1 s: the guest may be very slow, and then retries make it slower
         if "read" in self.tool or "atomic" in self.tool:
             words.append("-o 16")  # each side of these tools would take the other's limit for its own
         words.append(f"-{'g' if self.tool.startswith('ibv_') else 'x'} {gid}")
