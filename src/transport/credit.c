@@ -191,11 +191,7 @@ bool fns_credit_tx(struct fns_qp *qp)
 		f = fns_txq_frame(qp->nic, 1);
 		if (!f)
 			return false;
-		f->nsg = 0;
-		f->payload_len = 0;
-		f->pad = 0;
 		f->path = o->path;
-		f->sg = fns_txq_sgs(qp->nic);
 		f->owner = qp;
 		f->psn = o->psn;
 		f->hdr_len = (uint8_t)fns_hdr_build(f->hdr, &h);

@@ -169,8 +169,7 @@ enum fns_gather fns_gather_refs(struct fns_qp *qp, struct fns_fetch *ft, uint64_
 		return FNS_GATHER_OK;
 	for (i = 0; i < nref; i++)
 		must_stage |= !fns_memref_near(ref[i]);
-	if (must_stage || nic->stage_always ||
-		(len <= FNS_STAGE_THRESHOLD && !nic->wire->caps.reliable_payload)) {
+	if (must_stage || (len <= FNS_STAGE_THRESHOLD && !nic->wire->caps.reliable_payload)) {
 		g = stage(qp, ft, key, ref, nref, len, buf);
 		if (g == FNS_GATHER_OK) {
 			sg[0] = (struct fns_sg){.addr = *buf, .region = NULL, .len = len};

@@ -63,15 +63,14 @@ struct fns_nic {
 	uint32_t peer_budget;         /* a peer's window at most, in its buffer cost */
 	struct fns_pool stage;        /* FNS_STAGE_BYTES each */
 	struct fns_pool rxops;        /* struct fns_rxop */
-	bool stage_always;            /* host memory is not near: all payload is fetched */
 	struct fns_ah *(*find_ah)(struct fns_nic *nic, uint32_t handle); /* NULL: no such */
 	struct fns_txq txq;
 };
 
 /* --- transmit queue (txq.c) --- */
 
-/* The next free frame with room for max_sg pieces, flushing first if needed; NULL when the wire is
- * full. Not counted until commit. */
+/* The next free frame, without payload yet, with room for max_sg pieces, flushing first if needed;
+ * NULL when the wire is full. Not counted until commit. */
 struct fns_frame *fns_txq_frame(struct fns_nic *nic, unsigned max_sg);
 /* Adds the frame got last. stage: buffer to give back after sending, or NULL. notify: call the
  * transport's tx_done in any case. */

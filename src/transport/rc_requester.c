@@ -147,8 +147,6 @@ static enum fns_gather emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, 
 	if (!f)
 		return FNS_GATHER_RETRY;
 	fns_seg_header(qp, w, seg, ack_req, &h);
-	f->nsg = 0;
-	f->payload_len = 0;
 	f->pad = h.pad;
 	if (!fns_rc_has_response(w)) {
 		uint32_t len = fns_seg_len(qp, w, seg);
@@ -159,7 +157,6 @@ static enum fns_gather emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, 
 			return g;
 	}
 	f->path = qp->path;
-	f->sg = fns_txq_sgs(nic);
 	f->owner = qp;
 	f->psn = h.psn;
 	f->hdr_len = (uint8_t)fns_hdr_build(f->hdr, &h);
@@ -254,7 +251,7 @@ static bool wants_ack(struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, 
 	struct fns_wire *wire = qp->nic->wire;
 	const struct fns_wqe *next = fns_sq_at(&qp->sq, qp->sq.cur + 1);
 	uint32_t left = qp->peer->window - FNS_MIN(qp->peer->window, qp->peer->inflight);
-	uint32_t full = wire->ops->rx_cost(wire, FNS_BTH_LEN + 16 + qp->pmtu + FNS_ICRC_LEN, true);
+	uint32_t full;
 
 	/* By the train, where a train is shorter than that. */
 	if (r->since_ack_req + 1 >= FNS_MIN(FNS_ACK_EVERY, FNS_READ_CHUNK / qp->pmtu))
@@ -263,6 +260,7 @@ static bool wants_ack(struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, 
 	 * The window is about to close, perhaps on a packet dearer than this one, or the turn to
 	 * end: somebody must open it again.
 	 */
+	full = wire->ops->rx_cost(wire, FNS_BTH_LEN + 16 + qp->pmtu + FNS_ICRC_LEN, true);
 	full = FNS_MAX(full, qp->peer->full_cost);
 	if (left < cost + full || qp->deficit <= (int32_t)(2 * qp->pmtu) ||
 		r->inflight_bytes + 3ull * qp->pmtu > qp->cc_out.window_bytes)

@@ -71,8 +71,6 @@ static enum fns_gather emit(struct fns_qp *qp, struct fns_rsp *e)
 
 	if (!f)
 		return FNS_GATHER_RETRY;
-	f->nsg = 0;
-	f->payload_len = 0;
 	switch (e->kind) {
 	case FNS_RSP_READ: {
 		uint32_t off = e->seg * qp->pmtu;
@@ -100,7 +98,6 @@ static enum fns_gather emit(struct fns_qp *qp, struct fns_rsp *e)
 	}
 	f->pad = h.pad;
 	f->path = qp->path;
-	f->sg = fns_txq_sgs(nic);
 	f->owner = qp;
 	f->psn = h.psn;
 	f->hdr_len = (uint8_t)fns_hdr_build(f->hdr, &h);

@@ -9,12 +9,18 @@
 struct fns_frame *fns_txq_frame(struct fns_nic *nic, unsigned max_sg)
 {
 	struct fns_txq *q = &nic->txq;
+	struct fns_frame *f;
 
 	if (q->blocked || q->n == FNS_TX_BATCH || q->nsg + max_sg > FNS_FRAME_SGS) {
 		if (!fns_txq_flush(nic))
 			return NULL;
 	}
-	return &q->frame[q->n];
+	f = &q->frame[q->n];
+	f->nsg = 0;
+	f->payload_len = 0;
+	f->pad = 0;
+	f->sg = fns_txq_sgs(nic);
+	return f;
 }
 
 void fns_txq_commit(struct fns_nic *nic, struct fns_frame *f, void *stage, bool notify)

@@ -111,9 +111,6 @@ enum fns_tx_result fns_unacked_tx(struct fns_qp *qp, const struct fns_unacked_op
 		/* Getting a frame may have flushed, and a flush may have ended this queue pair. */
 		if (qp->state != FNS_QPS_RTS && qp->state != FNS_QPS_SQD)
 			return FNS_TX_IDLE;
-		f->nsg = 0;
-		f->payload_len = 0;
-		f->pad = 0;
 		switch (ops->build(qp, w, qp->sq.cur, r->seg, mark, f, &buf, &status)) {
 		case FNS_GATHER_OK:
 			break;
@@ -125,7 +122,6 @@ enum fns_tx_result fns_unacked_tx(struct fns_qp *qp, const struct fns_unacked_op
 			fail_at(qp, qp->sq.cur, status);
 			return FNS_TX_IDLE;
 		}
-		f->sg = fns_txq_sgs(nic);
 		f->owner = qp;
 		f->psn = r->psn;
 		qp->deficit -= (int32_t)(f->hdr_len + f->payload_len + FNS_ICRC_LEN);
