@@ -82,6 +82,14 @@ static bool arrives(struct raw *r)
 	return n == 1;
 }
 
+/* Waits for a datagram: on a busy machine loopback delivers some time after sendto returned. */
+static void comes(struct raw *r)
+{
+	struct pollfd pfd = {.fd = r->p->b.sock, .events = POLLIN};
+
+	assert_int_equal(poll(&pfd, 1, 5000), 1);
+}
+
 /* One call that must find a packet waiting and refuse it, for the reason of this counter alone. */
 static void refused(struct raw *r, enum fns_counter why)
 {
@@ -91,10 +99,21 @@ static void refused(struct raw *r, enum fns_counter why)
 
 	for (int i = 0; i < 3; i++)
 		before[i] = count_of(&r->p->b, all[i]);
+	comes(r);
 	assert_int_equal(r->p->b.w->ops->rx_burst(r->p->b.w, v, FNS_RX_BATCH), 0);
 	assert_int_equal(count_of(&r->p->b, FNS_C_rx_packets), packets + 1);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(count_of(&r->p->b, all[i]), before[i] + (all[i] == why));
+}
+
+/* After a packet with an identification that is not a FlexiNS peer's, ours are only believed near
+ * to it. Before, one wrong packet in 65,536 finds some identification that fits. */
+static void make_known(struct raw *r)
+{
+	uint8_t pkt[64];
+
+	raw_send(r, pkt, packet(r, pkt, 8, 0, 1000));
+	assert_true(arrives(r));
 }
 
 static void test_every_corrupted_bit(void **s)
@@ -126,6 +145,7 @@ static void test_truncated(void **s)
 	uint8_t pkt[128];
 	uint32_t len = packet(r, pkt, 40, 1, 0);
 
+	make_known(r);
 	for (uint32_t cut = 0; cut < len; cut++) {
 		raw_send(r, pkt, cut);
 		refused(r, cut < 16 ? FNS_C_drop_short : FNS_C_drop_icrc);
@@ -154,14 +174,20 @@ static void test_slot(void **s)
 	raw_free(r);
 }
 
+/*
+ * Of 10,000 packets of noise about 6,600 name our slot; each passes by chance once in four million
+ * (docs/conformance.md, ICRC). More than two of them are no chance.
+ */
 static void test_garbage(void **s)
 {
 	struct raw *r = raw_make();
 	static uint8_t pkt[9000];
 	uint64_t x = 88172645463325252ull, drops;
-	struct fns_rx_view v[FNS_RX_BATCH];
+	unsigned lucky = 0;
 
-	for (int i = 0; i < 10000; i++) {
+	make_known(r);
+	for (unsigned i = 0; i < 10000; i++) {
+		struct fns_rx_view v[FNS_RX_BATCH];
 		uint32_t len;
 
 		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
@@ -173,15 +199,20 @@ static void test_garbage(void **s)
 		if (len > 5 && i % 3)
 			pkt[5] = PREFIX_B;
 		raw_send(r, pkt, len);
-		if (i % 10 == 9)
-			for (int k = 0; k < 10; k++)
-				assert_int_equal(
-					r->p->b.w->ops->rx_burst(r->p->b.w, v, FNS_RX_BATCH), 0);
+		while (i % 10 == 9 && count_of(&r->p->b, FNS_C_rx_packets) < i + 2) {
+			unsigned n;
+
+			comes(r);
+			n = r->p->b.w->ops->rx_burst(r->p->b.w, v, FNS_RX_BATCH);
+			lucky += n;
+			while (n)
+				r->p->b.w->ops->rx_release(r->p->b.w, &v[--n]);
+		}
 	}
 	drops = count_of(&r->p->b, FNS_C_drop_icrc) + count_of(&r->p->b, FNS_C_drop_short) +
 		count_of(&r->p->b, FNS_C_drop_slot);
-	assert_int_equal(count_of(&r->p->b, FNS_C_rx_packets), 10000);
-	assert_int_equal(drops, 10000);
+	assert_true(lucky <= 2);
+	assert_int_equal(drops, 10000 - lucky);
 	raw_send(r, pkt, packet(r, pkt, 100, 1, 0));
 	assert_true(arrives(r));
 	raw_free(r);
@@ -239,7 +270,7 @@ static void test_identification(void **s)
 		{130, true}, {160, true}, {9000, false}, {161, true}, {40000, false},
 		{20000, false}, {50000, false}, {50003, true}, {50010, true}, {49800, true},
 		{50011, true}, {49400, false}, {65530, false}, {65533, true}, {127, true},
-		{140, true}, {390, true}, {1200, false}};
+		{140, true}, {390, true}, {2400, false}};
 
 	for (unsigned i = 0; i < sizeof(step) / sizeof(step[0]); i++) {
 		raw_send(r, pkt, packet(r, pkt, 50, i, step[i].id));
@@ -305,8 +336,10 @@ static void test_buffers(void **s)
 	for (uint32_t i = 0; i < 30; i++)
 		raw_send(r, pkt, packet(r, pkt, 50, i, 0));
 	for (int i = 0; i < 40; i++) {
-		unsigned k = w->ops->rx_burst(w, v, FNS_RX_BATCH);
+		unsigned k;
 
+		comes(r); /* the rest stays in the socket */
+		k = w->ops->rx_burst(w, v, FNS_RX_BATCH);
 		memcpy(held + n, v, k * sizeof(v[0]));
 		n += k;
 	}
@@ -326,8 +359,10 @@ static void test_buffers(void **s)
 			w->ops->rx_release(w, &held[i]);
 	w->ops->rx_release(w, &held[7]);
 	for (uint32_t i = 16; i < 30;) { /* each round brings one or more, or fails */
-		unsigned k = w->ops->rx_burst(w, v, FNS_RX_BATCH);
+		unsigned k;
 
+		comes(r);
+		k = w->ops->rx_burst(w, v, FNS_RX_BATCH);
 		assert_true(k > 0);
 		if (i == 16)
 			assert_ptr_equal(v[0].buf, top);
@@ -354,8 +389,11 @@ static void test_leftover(void **s)
 		assert_int_equal(p->a.w->ops->tx_burst(p->a.w, f, FNS_TX_BATCH), FNS_TX_BATCH);
 	}
 	for (unsigned calls = 0; psn < 4 * FNS_TX_BATCH; calls++) {
+		struct pollfd pfd = {.fd = p->b.sock, .events = POLLIN};
 		unsigned n = w->ops->rx_burst(w, v, 50);
 
+		if (n == 0)
+			(void)poll(&pfd, 1, 100);
 		assert_true(n <= 50 && calls < 100);
 		for (unsigned i = 0; i < n; i++) {
 			assert_int_equal(get_be24(v[i].data + 9), psn++);
@@ -405,7 +443,12 @@ static void test_transmit_socket_is_deaf(void **s)
 	rx_release_all(r->p, &r->p->b);
 	for (int i = 0; i < 10; i++)
 		raw_send(r, "x", 1);
-	udp_queue(ntohs(r->to.sin_port), &waiting, &drops);
+	for (int i = 0; i < 200; i++) { /* loopback may be late on a busy machine */
+		udp_queue(ntohs(r->to.sin_port), &waiting, &drops);
+		if (waiting || drops == 10)
+			break;
+		(void)poll(NULL, 0, 10);
+	}
 	assert_int_equal(waiting, 0);
 	assert_int_equal(drops, 10);
 	assert_int_equal(r->p->a.w->ops->tx_burst(r->p->a.w, &f, 1), 1);
