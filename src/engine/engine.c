@@ -116,6 +116,18 @@ int fns_engine_attach(struct fns_engine *e, struct fns_sq_shared *ring, uint32_t
 	return 0;
 }
 
+bool fns_engine_in_flight(const struct fns_engine *e)
+{
+	struct fns_list *it;
+
+	if (e->nic.read_cost)
+		return true;
+	fns_list_for_each (it, (struct fns_list *)&e->nic.peers)
+		if (fns_container_of(it, struct fns_peer, node)->inflight)
+			return true;
+	return false;
+}
+
 int fns_engine_wire_set(struct fns_engine *e, struct fns_wire *w)
 {
 	struct fns_nic *nic = &e->nic;

@@ -71,6 +71,9 @@ uint64_t fns_engine_next(struct fns_engine *e);
 /* True if a submission ring holds a descriptor not yet taken. Callable by any thread. */
 bool fns_engine_submissions_pending(const struct fns_engine *e);
 
+/* True while packets that were sent wait for their acknowledgement or credit. */
+bool fns_engine_in_flight(const struct fns_engine *e);
+
 /*
  * Puts another wire in place of the present one, around which it is built or which is built around
  * it: paths must be valid in both. 0, or -EBUSY while frames or views are between engine and wire:

@@ -15,8 +15,10 @@
 #include "inline/inline_priv.h"
 #include "mem/guard.h"
 
-/* A poll longer ago than this is not spinning. */
-#define STALE_POLL_NS (20 * FNS_NSEC_PER_USEC)
+/* A poll longer ago than this is not spinning; a send of a long train takes half of it. */
+#define STALE_POLL_NS (100 * FNS_NSEC_PER_USEC)
+/* Found so at so many ticks in a row it is a habit: once, the thread may have lost its CPU. */
+#define STRIKES 2u
 /* The helper waits awake this long for the next packet. */
 #define SPIN_NS (50 * FNS_NSEC_PER_USEC)
 /* A yield that takes longer gave the CPU to somebody; then it does not spin for so long. */
@@ -142,6 +144,17 @@ static bool may_spin(uint64_t now)
 	return quick && now >= fns_here.no_spin_until_ns;
 }
 
+/* Under lock: packets wait while the thread that should fetch them does something else. Longer each
+ * time, unless the last one was long ago. */
+static void hold_off(uint64_t now)
+{
+	bool again = now < fns_here.no_disarm_until_ns + 4 * fns_here.holdoff_ns;
+
+	fns_here.holdoff_ns =
+		again ? FNS_MIN(4 * fns_here.holdoff_ns, HOLDOFF_MAX_NS) : HOLDOFF_MIN_NS;
+	fns_here.no_disarm_until_ns = now + fns_here.holdoff_ns;
+}
+
 static void *helper(void *arg)
 {
 	uint32_t seen = 0;
@@ -183,12 +196,11 @@ static void *helper(void *arg)
 			helper_advance();
 		} else if (now - fns_here.last_poll_ns < STALE_POLL_NS) {
 			/* Somebody polls and needs no help. */
+			fns_here.strikes = 0;
 			fns_here.timer_ns = 0;
 			fns_helper_timer_at(now + FNS_WATCHDOG_NS);
-		} else if (helper_advance()) {
-			fns_here.holdoff_ns = FNS_MIN(
-				FNS_MAX(2 * fns_here.holdoff_ns, HOLDOFF_MIN_NS), HOLDOFF_MAX_NS);
-			fns_here.no_disarm_until_ns = now + fns_here.holdoff_ns;
+		} else if (helper_advance() && ++fns_here.strikes >= STRIKES) {
+			hold_off(now);
 		}
 		seen = polls;
 		fns_inline_unlock();

@@ -11,6 +11,9 @@
 /* From here on every 16th empty poll lets others run: the peer may need this CPU. */
 #define YIELD_POLLS   256u
 #define STREAK_GAP_NS (50 * FNS_NSEC_PER_USEC)
+/* So many sends, or for so long, may wait for the next call. */
+#define CORK_SENDS    16u
+#define CORK_NS       (10 * FNS_NSEC_PER_USEC)
 #define CONTROL_TRIES 2000u /* of 1 ms each */
 
 /* Submissions that came while the lock was held are ours to take: their posters went away. */
@@ -27,14 +30,70 @@ void fns_inline_unlock(void)
 	}
 }
 
-static void inline_submitted(void)
+/* Under lock: a thread came by. Once threads come in quick succession they fetch the packets, not
+ * the helper. */
+static void came_by(uint64_t now)
 {
+	fns_here.streak = now - fns_here.last_poll_ns < STREAK_GAP_NS ? fns_here.streak + 1 : 0;
+	fns_here.last_poll_ns = now;
+	if (fns_here.armed && fns_here.streak >= STREAK_POLLS &&
+		now >= fns_here.no_disarm_until_ns) {
+		fns_helper_watch_socket(false);
+		fns_helper_timer_at(
+			now + (fns_here.strikes ? FNS_QUICK_WATCHDOG_NS : FNS_WATCHDOG_NS));
+	}
+}
+
+/*
+ * Under lock: may these sends wait in the ring, so that more of them leave in one train? Only while
+ * the thread keeps coming by (its next poll takes them; should it stop, the watchdog does, and then
+ * nothing waits for a while), and while acknowledgements are due anyway: what finds the wire idle
+ * leaves at once.
+ */
+static bool may_cork(uint32_t sends, uint64_t now)
+{
+	if (fns_here.armed || sends == FNS_SUBMITTED_ALL || fns_here.corked + sends > CORK_SENDS ||
+		(fns_here.corked && now - fns_here.corked_ns > CORK_NS) ||
+		!fns_engine_in_flight(fns_here.engine))
+		return false;
+	if (!fns_here.corked) {
+		fns_here.corked_ns = now;
+		if (fns_here.timer_ns > now + FNS_QUICK_WATCHDOG_NS)
+			fns_helper_timer_at(now + FNS_QUICK_WATCHDOG_NS);
+	}
+	fns_here.corked += sends;
+	return true;
+}
+
+static void inline_submitted(uint32_t sends)
+{
+	unsigned what = FNS_ADVANCE_SUBMIT;
+	uint64_t now;
+
 	/* Pairs with the fence of fns_inline_unlock: either we get the lock or its holder sees the
 	 * descriptor. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (pthread_mutex_trylock(&fns_here.lock) != 0)
 		return;
-	fns_engine_advance(fns_here.engine, fns_clock_now_ns(), FNS_ADVANCE_SUBMIT);
+	now = fns_clock_now_ns();
+	if (sends == 0 && !fns_here.armed) {
+		/* Whoever receives takes receive requests first. */
+		pthread_mutex_unlock(&fns_here.lock);
+		return;
+	}
+	if (sends) {
+		atomic_fetch_add_explicit(&fns_here.polls, 1, memory_order_relaxed);
+		came_by(now);
+		if (may_cork(sends, now)) {
+			pthread_mutex_unlock(&fns_here.lock);
+			return;
+		}
+	}
+	/* Who only posts must receive now and then all the same. */
+	if (!fns_here.armed && (fns_here.corked || sends >= CORK_SENDS))
+		what |= FNS_ADVANCE_RECEIVE;
+	fns_here.corked = 0;
+	fns_engine_advance(fns_here.engine, now, what);
 	fns_helper_keep_deadline();
 	fns_inline_unlock();
 }
@@ -48,17 +107,12 @@ static void inline_poll(void)
 	if (pthread_mutex_trylock(&fns_here.lock) != 0)
 		return;
 	now = fns_clock_now_ns();
+	fns_here.corked = 0;
 	fns_here.idle = fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL | FNS_ADVANCE_LAZY)
 				? 0
 				: fns_here.idle + 1;
-	fns_here.streak = now - fns_here.last_poll_ns < STREAK_GAP_NS ? fns_here.streak + 1 : 0;
 	yield = fns_here.idle >= YIELD_POLLS && fns_here.idle % 16 == 0;
-	fns_here.last_poll_ns = now;
-	if (fns_here.armed && fns_here.streak >= STREAK_POLLS &&
-		now >= fns_here.no_disarm_until_ns) {
-		fns_helper_watch_socket(false);
-		fns_helper_timer_at(now + FNS_WATCHDOG_NS);
-	}
+	came_by(now);
 	fns_helper_keep_deadline();
 	fns_inline_unlock();
 	if (yield)

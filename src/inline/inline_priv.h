@@ -27,6 +27,7 @@
 
 #define FNS_INLINE_RING_SLOTS 4096u
 #define FNS_WATCHDOG_NS       FNS_NSEC_PER_MSEC
+#define FNS_QUICK_WATCHDOG_NS (200 * FNS_NSEC_PER_USEC) /* while sends wait, or on suspicion */
 
 /* What the helper's epoll set holds. */
 enum {
@@ -50,9 +51,12 @@ struct fns_inline {
 	bool in_epoll;          /* under lock: the socket is in the set, armed or fired */
 	uint64_t timer_ns;      /* under lock: what timerfd is set to, UINT64_MAX: nothing */
 	_Atomic uint32_t polls; /* calls of poll, for the watchdog */
-	uint64_t last_poll_ns;  /* under lock */
-	uint32_t streak, idle;  /* under lock: polls in a row; of these the last ones empty */
+	uint64_t last_poll_ns;  /* under lock: or post */
+	uint32_t streak, idle;  /* under lock: polls and posts in a row; the last polls, empty */
+	uint32_t corked;        /* under lock: sends left in the ring, see inline.c */
+	uint64_t corked_ns;     /* under lock: since when */
 	uint64_t holdoff_ns, no_disarm_until_ns; /* under lock: see helper() */
+	uint32_t strikes;                        /* under lock: likewise */
 	/* helper's own */
 	bool keeper_gone;
 	uint64_t work_ns,

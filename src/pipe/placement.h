@@ -19,6 +19,8 @@ struct fns_placement_upcalls {
 	void (*async_event)(const struct fns_event *ev);
 };
 
+#define FNS_SUBMITTED_ALL UINT32_MAX
+
 struct fns_placement_ops {
 	/* Executes one control message; blocks while the engine is busy elsewhere. Result also in
 	 * msg->result. */
@@ -26,9 +28,12 @@ struct fns_placement_ops {
 	/* The submission ring and its number of slots (a power of two), shared by all queue pairs
 	 * of the process. */
 	struct fns_sq_shared *(*sq)(uint32_t *nslots);
-	/* Called after descriptors were published: lets the engine take them. Inline: this thread
-	 * advances the engine if it is free. */
-	void (*submitted)(void);
+	/*
+	 * Called after descriptors were published, sends of them for send queues: lets the engine
+	 * take them. Inline: this thread advances the engine if it is free, or leaves them to its
+	 * next call if it keeps calling. FNS_SUBMITTED_ALL: take all there are, the ring is full.
+	 */
+	void (*submitted)(uint32_t sends);
 	/* Called when a CQ was polled and found empty. Inline: this thread advances the engine
 	 * (receive, timers, transmit). */
 	void (*poll)(void);

@@ -266,7 +266,7 @@ static inline int post_list(struct ibv_qp *ibqp, struct ibv_send_wr *wr, struct 
 	enum ibv_mw_type mw_type)
 {
 	struct fns_vqp *qp = fns_vqp(ibqp);
-	struct ibv_send_wr *first = wr;
+	uint32_t n = 0;
 	int err = 0;
 
 	if (fns_unlikely(!fns_placement_alive())) {
@@ -274,7 +274,7 @@ static inline int post_list(struct ibv_qp *ibqp, struct ibv_send_wr *wr, struct 
 		return fns_verbs_err(-EIO);
 	}
 	pthread_mutex_lock(&fns_vring.lock);
-	for (; wr; wr = wr->next) {
+	for (; wr; wr = wr->next, n++) {
 		err = can_send(atomic_load_explicit(&qp->state, memory_order_relaxed))
 			      ? send_one(qp, wr, mw_type)
 			      : EINVAL;
@@ -284,8 +284,8 @@ static inline int post_list(struct ibv_qp *ibqp, struct ibv_send_wr *wr, struct 
 		}
 	}
 	pthread_mutex_unlock(&fns_vring.lock);
-	if (wr != first)
-		qp->ops->submitted();
+	if (n)
+		qp->ops->submitted(n);
 	return fns_unlikely(err) ? fns_verbs_err(-err) : 0;
 }
 
@@ -358,7 +358,7 @@ int fns_verbs_post_recv(struct ibv_qp *ibqp, struct ibv_recv_wr *wr, struct ibv_
 	}
 	pthread_mutex_unlock(&fns_vring.lock);
 	if (wr != first)
-		qp->ops->submitted();
+		qp->ops->submitted(0);
 	return fns_unlikely(err) ? fns_verbs_err(-err) : 0;
 }
 
@@ -389,6 +389,6 @@ int fns_verbs_post_srq_recv(struct ibv_srq *ibsrq, struct ibv_recv_wr *wr, struc
 	}
 	pthread_mutex_unlock(&fns_vring.lock);
 	if (wr != first)
-		fns_vring.ops->submitted();
+		fns_vring.ops->submitted(0);
 	return fns_unlikely(err) ? fns_verbs_err(-err) : 0;
 }

@@ -376,7 +376,7 @@ static int room_for(const struct fns_vqp *qp, uint32_t nslots, bool posted)
 
 /* Under the ring's lock. The whole batch is counted first, since others may post to the queue while
  * the ring is waited for. */
-static int post_batch(struct fns_vqp *qp, bool *posted)
+static int post_batch(struct fns_vqp *qp, uint32_t *posted)
 {
 	struct fns_vqp_ex *x = &qp->xq;
 	uint32_t tail = atomic_load_explicit(&qp->sq_tail, memory_order_acquire);
@@ -393,11 +393,11 @@ static int post_batch(struct fns_vqp *qp, bool *posted)
 		uint32_t ctl = atomic_load_explicit(&d->ctl, memory_order_relaxed);
 		uint32_t nslots = FNS_SQD_NSLOTS(ctl);
 
-		err = room_for(qp, nslots, *posted);
+		err = room_for(qp, nslots, *posted > 0);
 		if (err)
 			break;
 		copy_in(d, ctl, nslots);
-		*posted = true;
+		++*posted;
 		left--;
 		at += nslots;
 	}
@@ -410,7 +410,7 @@ static int wr_complete(struct ibv_qp_ex *ex)
 {
 	struct fns_vqp *qp = of(ex);
 	struct fns_vqp_ex *x = &qp->xq;
-	bool posted = false;
+	uint32_t posted = 0;
 	int err;
 
 	if (!fns_placement_alive())
@@ -424,7 +424,7 @@ static int wr_complete(struct ibv_qp_ex *ex)
 	}
 	pthread_mutex_unlock(&x->lock);
 	if (posted)
-		qp->ops->submitted();
+		qp->ops->submitted(posted);
 	if (err)
 		errno = err;
 	return err;

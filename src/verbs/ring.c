@@ -44,7 +44,7 @@ bool fns_vring_wait(uint32_t n)
 
 	for (unsigned i = 0; i < FULL_TRIES; i++) {
 		pthread_mutex_unlock(&r->lock);
-		r->ops->submitted();
+		r->ops->submitted(FNS_SUBMITTED_ALL);
 		if (i >= FULL_NAP_AFTER)
 			nanosleep(&nap, NULL);
 		else

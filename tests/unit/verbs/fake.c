@@ -122,11 +122,12 @@ static struct fns_sq_shared *sq(uint32_t *nslots)
 	return fake.ring;
 }
 
-static void submitted(void)
+static void submitted(uint32_t sends)
 {
 	struct fake_desc d;
 
 	__atomic_fetch_add(&fake.n_submitted, 1, __ATOMIC_RELAXED);
+	fake.last_submitted = sends;
 	while (fake.drain && fake_take(&d))
 		;
 }

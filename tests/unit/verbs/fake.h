@@ -36,7 +36,8 @@ struct fake {
 	uint32_t tail; /* slots consumed */
 	int alive;
 	int n_control, n_submitted, n_poll, n_sleep;
-	struct fns_ctl last; /* the last control message as it came */
+	uint32_t last_submitted; /* what the last call was told */
+	struct fns_ctl last;     /* the last control message as it came */
 	/* The next message of this op fails with this, as often as said. */
 	uint32_t fail_op;
 	int fail_err, fail_times;

@@ -303,6 +303,7 @@ static void test_chain_stops_at_bad(void **state)
 	assert_int_equal(ibv_post_send(qp, wr, &bad), EINVAL);
 	assert_ptr_equal(bad, &wr[1]);
 	assert_int_equal(fake.n_submitted, 1);
+	assert_int_equal(fake.last_submitted, 1);
 	assert_true(fake_take(&d));
 	assert_false(fake_take(&d));
 	assert_int_equal(ibv_post_send(qp, &wr[1], &bad), EINVAL);
