@@ -308,7 +308,8 @@ static void fall_silent(struct sim_world *w)
 				sim_fail(w,
 					"host %u: completion queue %u holds something and raised no event",
 					i, k);
-		if (fns_engine_next(h->e) != UINT64_MAX)
+		/* Who never polls posts no receives either, and his peer tries for ever. */
+		if (fns_engine_next(h->e) != UINT64_MAX && !w->p.cq_overrun)
 			sim_fail(w,
 				"host %u: with nothing left to do, the engine wants to run at %llu",
 				i, (unsigned long long)fns_engine_next(h->e));

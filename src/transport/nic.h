@@ -39,7 +39,8 @@ struct fns_txq {
 	unsigned n, sent; /* frames in the batch; of these already taken by the wire */
 	unsigned nsg;
 	unsigned nstage;
-	bool blocked; /* the wire was full: no new frames until a flush succeeds */
+	bool blocked;  /* the wire was full: no new frames until a flush succeeds */
+	bool flushing; /* inside fns_txq_flush() */
 	struct fns_frame frame[FNS_TX_BATCH];
 	bool notify[FNS_TX_BATCH]; /* tell the transport when the wire has taken it */
 	struct fns_sg sg[FNS_FRAME_SGS];
@@ -78,6 +79,12 @@ void fns_txq_commit(struct fns_nic *nic, struct fns_frame *f, void *stage, bool 
 /* Hands all frames to the wire. False when the wire is full; the rest stays. */
 bool fns_txq_flush(struct fns_nic *nic);
 /* Pieces for the frame got last. */
+/*
+ * The queue pair ends: takes back its requests that the wire has not taken yet, before completions
+ * give the memory that they refer to back to the application. Responses stay.
+ */
+void fns_txq_cancel(struct fns_qp *qp);
+
 static inline struct fns_sg *fns_txq_sgs(struct fns_nic *nic)
 {
 	return &nic->txq.sg[nic->txq.nsg];

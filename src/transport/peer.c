@@ -70,12 +70,10 @@ void fns_peer_wake(struct fns_nic *nic, struct fns_peer *p)
 	struct fns_list *n;
 	struct fns_qp *qp;
 
-	bool more_to_come = p->asks || p->un.head != p->un.tail;
-	uint32_t limit = more_to_come ? p->window / 2 + 1 : p->window;
+	bool full = fns_peer_will_answer(p) && p->inflight > p->window / 2;
 
 	/* One at a time: the next is woken when this one has had its turn and left room. */
-	if (p->turn || (p->inflight >= limit && !p->un.probe) ||
-		!(n = fns_list_pop_front(&p->waiters)))
+	if (p->turn || (full && !p->un.probe) || !(n = fns_list_pop_front(&p->waiters)))
 		return;
 	qp = fns_container_of(n, struct fns_qp, sched);
 	qp->peer_wait = false;

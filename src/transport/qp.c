@@ -172,6 +172,7 @@ void fns_qp_stop(struct fns_qp *qp)
 	struct fns_requester *r = &qp->req;
 	struct fns_nic *nic = qp->nic;
 
+	fns_txq_cancel(qp);
 	fns_timer_cancel(nic->timers, &qp->timer);
 	fns_fetch_cancel(nic, &r->fetch);
 	fns_fetch_cancel(nic, &qp->rsp.fetch);

@@ -416,10 +416,18 @@ void fns_qp_event(struct fns_qp *qp, enum fns_event_type type);
 void fns_qp_state_set(struct fns_qp *qp, enum fns_qp_state state);
 
 /* --- peers --- */
-/* May send something of this cost now? Always when nothing is in flight. */
+/* Will the peer answer something that is in flight? */
+static inline bool fns_peer_will_answer(const struct fns_peer *p)
+{
+	return p->asks || p->un.head != p->un.tail;
+}
+/*
+ * May send something of this cost now? Also beyond the window when otherwise nobody would ever open
+ * it again: what goes then asks for an answer itself, so it is one packet.
+ */
 static inline bool fns_peer_may_send(const struct fns_peer *p, uint32_t cost)
 {
-	return p->inflight == 0 || p->inflight + cost <= p->window;
+	return p->inflight + cost <= p->window || !fns_peer_will_answer(p);
 }
 /* Finds or makes the peer and counts a reference; NULL without memory. */
 struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *remote, uint8_t prefix);
