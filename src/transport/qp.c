@@ -186,7 +186,7 @@ void fns_qp_stop(struct fns_qp *qp)
 	r->cost = r->rd_cost = 0;
 	r->rd_inflight = 0;
 	r->rnr_until_ns = 0;
-	r->failing = false;
+	r->failing = r->probing = false;
 }
 
 void fns_qp_error(struct fns_qp *qp, enum fns_wc_status status, uint32_t vendor_err, int event)

@@ -233,6 +233,7 @@ struct fns_requester {
 	uint64_t inflight_bytes;
 	uint8_t retry_left, rnr_left;
 	uint8_t probes;        /* sent without progress */
+	bool probing;          /* a tail probe waits for its payload */
 	bool implied_nak;      /* already went back for a missing response at una */
 	bool draining;         /* SQD asked for */
 	uint64_t progress_ns;  /* last time something moved forward */

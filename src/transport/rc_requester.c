@@ -40,6 +40,7 @@ void fns_rc_go_back(struct fns_qp *qp)
 	if (r->psn == r->una)
 		return;
 	fns_fetch_cancel(nic, &r->fetch);
+	r->probing = false;
 	qp->sq.cur = r->ack_pos;
 	r->seg = (uint32_t)psn_diff(r->una, fns_sq_at(&qp->sq, r->ack_pos)->first_psn);
 	r->psn = r->una;
@@ -134,6 +135,11 @@ static bool local_op(struct fns_qp *qp, struct fns_wqe *w)
 	return true;
 }
 
+static uint64_t fetch_key(uint32_t pos, uint32_t seg)
+{
+	return (uint64_t)pos << 32 | seg;
+}
+
 /* Builds and queues packet seg of w. */
 static enum fns_gather emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, uint32_t seg,
 	bool again, bool ack_req, enum fns_wc_status *status)
@@ -151,8 +157,8 @@ static enum fns_gather emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, 
 	if (!fns_rc_has_response(w)) {
 		uint32_t len = fns_seg_len(qp, w, seg);
 
-		g = fns_gather_wqe(qp, w, (uint64_t)pos << 32 | seg, seg * qp->pmtu, len, again, f,
-			&buf, status);
+		g = fns_gather_wqe(
+			qp, w, fetch_key(pos, seg), seg * qp->pmtu, len, again, f, &buf, status);
 		if (g != FNS_GATHER_OK)
 			return g;
 	}
@@ -201,15 +207,33 @@ bool fns_rc_probe(struct fns_qp *qp)
 		if (psn_diff(psn_add(w->first_psn, seg), r->una) < 0)
 			seg = (uint32_t)psn_diff(r->una, w->first_psn);
 	}
-	if (r->fetch.busy || r->fetch.ready)
+	if ((r->fetch.busy || r->fetch.ready) && r->fetch.key != fetch_key(pos, seg))
 		return false; /* the stage is taken by the next segment: it will go out and do */
-	if (emit(qp, w, pos, seg, true, true, &status) != FNS_GATHER_OK) {
+	switch (emit(qp, w, pos, seg, true, true, &status)) {
+	case FNS_GATHER_OK:
+		break;
+	case FNS_GATHER_WAIT:
+		r->probing = true; /* its payload is on its way */
+		return false;
+	default:
 		fns_fetch_cancel(qp->nic, &r->fetch);
 		return false;
 	}
 	fns_count(qp->nic->stats, FNS_C_rc_probes);
 	note_retransmit(qp);
 	return true;
+}
+
+/* The payload of a probe has come, unless something else needed the stage. */
+static void probe_go_on(struct fns_qp *qp)
+{
+	struct fns_requester *r = &qp->req;
+
+	if (r->fetch.busy)
+		return;
+	r->probing = false;
+	if (!fns_rc_probe(qp) && !r->probing)
+		fns_fetch_cancel(qp->nic, &r->fetch);
 }
 
 /* May n PSNs of w from seg on be sent now? If not, whoever frees what is missing activates the
@@ -330,6 +354,8 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 	struct fns_requester *r = &qp->req;
 	struct fns_nic *nic = qp->nic;
 
+	if (fns_unlikely(r->probing))
+		probe_go_on(qp);
 	while (qp->deficit > 0) {
 		enum fns_wc_status status = FNS_WC_SUCCESS;
 		uint32_t n = 1, cost, len = 0;
