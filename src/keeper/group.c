@@ -37,6 +37,9 @@
 #define BTH_DEST_QP_23_16 5  /* offset in the UDP payload: BTH bytes 5..7 are DestQP (IBTA 9.2) */
 #define VAULT_BATCH       64 /* descriptors in one message; the kernel allows 253 */
 #define DRAIN_MAX         (1 << 20) /* more than any receive buffer holds */
+/* Senders that know no windows (other implementations' UC and UD) need room for what comes while
+ * the process waits for a processor. The kernel cuts this to net.core.rmem_max, and doubles it. */
+#define RCVBUF_WANTED (4 << 20)
 
 struct vault_msg {
 	uint32_t magic, first, count;
@@ -116,7 +119,8 @@ static int bind_any(int fd, bool ipv6, uint16_t port)
 /* Required options fail the group; the rest refine it and are missing on some kernels. */
 static int configure(int fd, bool ipv6, const struct fns_keeper_group_opts *o)
 {
-	int rc = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	int rc = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1), have = 0;
+	socklen_t len = sizeof(have);
 
 	/* A multicast datagram would otherwise be cloned to every socket bound to the port. */
 	if (!rc)
@@ -135,8 +139,14 @@ static int configure(int fd, bool ipv6, const struct fns_keeper_group_opts *o)
 		 * packet (annex A17). */
 		set_int(fd, SOL_UDP, UDP_NO_CHECK6_RX, 1);
 	}
-	if (o->rcvbuf > 0 && set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, o->rcvbuf))
-		set_int(fd, SOL_SOCKET, SO_RCVBUF, o->rcvbuf);
+	(void)getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &have, &len);
+	if (o->rcvbuf > 0) {
+		/* Past the system's limit, where we have the right to. */
+		if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, o->rcvbuf))
+			set_int(fd, SOL_SOCKET, SO_RCVBUF, o->rcvbuf);
+	} else if (have < RCVBUF_WANTED) {
+		set_int(fd, SOL_SOCKET, SO_RCVBUF, RCVBUF_WANTED);
+	}
 	return 0;
 }
 

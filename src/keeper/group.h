@@ -29,7 +29,7 @@ struct fns_keeper_group {
 struct fns_keeper_group_opts {
 	uint16_t port;
 	bool gro;
-	int rcvbuf; /* 0: the system's default */
+	int rcvbuf; /* as SO_RCVBUF takes it; 0: 4 MiB, or what net.core.rmem_max allows of it */
 };
 
 /* -1 everywhere, so that close is harmless. */

@@ -148,7 +148,8 @@ class Lab:
         prefix = [] if root else list(self.setup.unprivileged)
         if uid is not None:
             prefix = [f"--reuid={uid}" if x.startswith("--reuid=") else x for x in prefix]
-        p = Program(self, host, args, prefix, self.env(env), " ".join(args)[:160])
+        runtime = {"XDG_RUNTIME_DIR": self.setup.runtime_dir(0 if root else uid)}
+        p = Program(self, host, args, prefix, self.env({**runtime, **(env or {})}), " ".join(args)[:160])
         self.programs.append(p)
         return p
 

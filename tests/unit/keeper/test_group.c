@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -176,6 +177,37 @@ static void false_vaults(void **state)
 	fns_keeper_group_close(&g);
 }
 
+static int rcvbuf_of(int asked)
+{
+	struct fns_keeper_group_opts o = some_port();
+	struct fns_keeper_group g;
+	int first = 0, last = 0;
+	socklen_t len = sizeof(first);
+
+	o.rcvbuf = asked;
+	assert_int_equal(fns_keeper_group_create(&g, &o, text, sizeof(text)), 0);
+	assert_int_equal(getsockopt(g.sock[0], SOL_SOCKET, SO_RCVBUF, &first, &len), 0);
+	assert_int_equal(
+		getsockopt(g.sock[FNS_KEEPER_SLOTS - 1], SOL_SOCKET, SO_RCVBUF, &last, &len), 0);
+	assert_int_equal(first, last);
+	fns_keeper_group_close(&g);
+	return first;
+}
+
+/* Without a wish, all that the system grants up to 4 MiB; a wish is a wish. The kernel doubles. */
+static void receive_buffers(void **state)
+{
+	FILE *f = fopen("/proc/sys/net/core/rmem_max", "re");
+	long most = 0;
+
+	if (f) {
+		assert_int_equal(fscanf(f, "%ld", &most), 1);
+		fclose(f);
+		assert_true(rcvbuf_of(0) >= 2 * (most < 4 << 20 ? most : 4 << 20));
+	}
+	assert_int_equal(rcvbuf_of(106496), 212992);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +216,7 @@ int main(void)
 		cmocka_unit_test(the_port_is_not_shared),
 		cmocka_unit_test(vault_outlives_the_keeper),
 		cmocka_unit_test(false_vaults),
+		cmocka_unit_test(receive_buffers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
