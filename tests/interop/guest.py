@@ -62,7 +62,7 @@ class Guest:
 
     def sh(self, command, seconds=20):
         """Runs a command of the guest's shell. (exit status, output)."""
-        self.p.stdin.write(f"{command}\necho {END}$?\n")
+        self.p.stdin.write(f"{command}\necho {END}$status\n")
         self.p.stdin.flush()
         got, m = self._until(END + r"(\d+)$", seconds)
         return int(m.group(1)), "\n".join(got)
@@ -94,10 +94,10 @@ class Guest:
     def counters(self):
         """What the guest's RDMA device and UDP count. A datagram that the device refused (a wrong ICRC, no such queue pair) is
         in udp_in alone."""
-        _, text = self.sh("cd /sys/class/infiniband/rxe0/ports/1/hw_counters; for c in *; do echo $c $(cat $c); done; cd /; "
+        _, text = self.sh("cd /sys/class/infiniband/rxe0/ports/1/hw_counters; grep . *; cd /; "
                           "awk '/^Udp: [0-9]/ {print \"udp4\", $2} /^Udp6InDatagrams/ {print \"udp6\", $2}' /proc/net/snmp /proc/net/snmp6; "
                           "echo bad_icrc $(dmesg | grep -c 'bad ICRC')")
-        n = {k: int(v) for k, v in re.findall(r"^(\w+) (-?\d+)$", text, re.M)}
+        n = {k: int(v) for k, v in re.findall(r"^(\w+)[ :](-?\d+)$", text, re.M)}
         n["udp_in"] = n.pop("udp4") + n.pop("udp6")
         return n
 
