@@ -320,9 +320,9 @@ void fns_keeper_release(struct fns_lease *l)
 static bool conn_alive(int conn)
 {
 	char byte;
+	ssize_t n = conn < 0 ? 0 : recv(conn, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-	return conn >= 0 && recv(conn, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-	       (errno == EAGAIN || errno == EINTR);
+	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 int fns_keeper_reconnect(struct fns_lease *l, char *err, size_t errlen)
@@ -367,6 +367,95 @@ int fns_keeper_reconnect(struct fns_lease *l, char *err, size_t errlen)
 	l->keeper_pid = pid;
 	keep_restart_args(l, &reply);
 	return 0;
+}
+
+int fns_keeper_peer_ask(const struct fns_lease *l, const struct fns_gid *local,
+	const struct fns_gid *remote, uint32_t ifindex)
+{
+	struct fns_keeper_msg m;
+
+	fns_keeper_msg_init(&m, FNS_KEEPER_HELLO);
+	memcpy(m.hello.local, local->b, sizeof(m.hello.local));
+	memcpy(m.hello.remote, remote->b, sizeof(m.hello.remote));
+	m.hello.ifindex = ifindex;
+	return fns_keeper_msg_send(l->conn, &m, NULL, 0, MSG_DONTWAIT);
+}
+
+static void peer_of(const struct fns_keeper_hello_msg *m, struct fns_keeper_peer_info *out)
+{
+	*out = (struct fns_keeper_peer_info){.ifindex = m->ifindex,
+		.state = m->state <= FNS_HELLO_SILENT ? (enum fns_hello_state)m->state
+						      : FNS_HELLO_SILENT,
+		.hello = {.version = (uint16_t)m->version,
+			.ext = m->ext,
+			.icrc = m->icrc,
+			.rcvbuf = m->rcvbuf,
+			.generation = m->generation}};
+	memcpy(out->local.b, m->local, sizeof(out->local.b));
+	memcpy(out->remote.b, m->remote, sizeof(out->remote.b));
+}
+
+int fns_keeper_peer_take(const struct fns_lease *l, struct fns_keeper_peer_info *out)
+{
+	int fds[FNS_KEEPER_FDS_MAX], rc;
+	struct fns_keeper_msg m;
+	unsigned nfds;
+
+	rc = fns_keeper_msg_recv(l->conn, &m, fds, &nfds, MSG_DONTWAIT);
+	if (rc)
+		return rc;
+	fns_keeper_fds_close(fds, nfds);
+	if (m.type == FNS_KEEPER_ERROR)
+		return -EBUSY;
+	if (m.type != FNS_KEEPER_PEER)
+		return -EPROTO;
+	peer_of(&m.hello, out);
+	return 0;
+}
+
+int fns_keeper_peers(const struct fns_keeper_opts *opts,
+	int (*fn)(const struct fns_keeper_peer_info *peer, void *arg), void *arg, char *err,
+	size_t errlen)
+{
+	int fds[FNS_KEEPER_FDS_MAX], conn, rc;
+	struct fns_keeper_msg m;
+	uint32_t at = 0;
+	unsigned nfds;
+	struct call c;
+	pid_t pid;
+
+	rc = call_init(&c, opts, err, errlen);
+	if (rc)
+		return rc;
+	prefer_system_keeper(&c);
+	conn = connect_keeper(&c, &pid);
+	if (conn < 0)
+		return conn;
+	for (;;) {
+		struct fns_keeper_peer_info p;
+
+		fns_keeper_msg_init(&m, FNS_KEEPER_PEERS);
+		m.prefix = at;
+		rc = ask(&c, conn, &m, NULL, 0, fds, &nfds);
+		if (rc == -ECONNRESET)
+			fail(&c, rc, "the keeper left while it was asked; try again");
+		if (rc)
+			break;
+		fns_keeper_fds_close(fds, nfds);
+		if (m.type != FNS_KEEPER_PEER)
+			break;
+		if (m.prefix < at || m.prefix == UINT32_MAX) {
+			rc = fail(&c, -EPROTO, "the keeper's answer makes no sense");
+			break;
+		}
+		peer_of(&m.hello, &p);
+		rc = fn(&p, arg);
+		if (rc)
+			break;
+		at = m.prefix + 1;
+	}
+	close(conn);
+	return rc;
 }
 
 int fns_keeper_status(const struct fns_keeper_opts *opts,

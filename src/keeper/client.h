@@ -17,6 +17,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "roce/gid.h"
+#include "roce/mad.h"
+
 #define FNS_KEEPER_ERR_LEN 256 /* what an error buffer should hold */
 
 struct fns_keeper_opts {
@@ -44,8 +47,8 @@ struct fns_lease {
 	uint16_t port;
 	int sock;  /* see above */
 	int vault; /* keeps the group of sockets alive when the keeper dies; never read it */
-	int conn;  /* to the keeper. Readable means that the keeper has died: call
-		      fns_keeper_reconnect() */
+	int conn;  /* to the keeper. Readable: take what it said by fns_keeper_peer_take(),
+		      which may be that it died; then call fns_keeper_reconnect() */
 	int stats_fd;
 	uid_t keeper_uid;
 	pid_t keeper_pid;
@@ -76,6 +79,27 @@ void fns_keeper_forget(struct fns_lease *l);
  * second.
  */
 int fns_keeper_reconnect(struct fns_lease *l, char *err, size_t errlen);
+
+/* What the keeper knows of an address. */
+struct fns_keeper_peer_info {
+	struct fns_gid local, remote;
+	uint32_t ifindex;
+	enum fns_hello_state state; /* UNKNOWN: being asked; by status only */
+	struct fns_hello hello;     /* FLEXINS */
+};
+
+/*
+ * Asks the keeper what host is at remote, as seen from the address local (ifindex: of link-local
+ * addresses, else 0). The answer comes within a second or so, in any order, to
+ * fns_keeper_peer_take(); FNS_KEEPER_PEER_ASKS may be outstanding. Never blocks: -EAGAIN, ask
+ * again later; -ECONNRESET: the keeper has died, and all answers outstanding with it.
+ */
+#define FNS_KEEPER_PEER_ASKS 8u
+int fns_keeper_peer_ask(const struct fns_lease *l, const struct fns_gid *local,
+	const struct fns_gid *remote, uint32_t ifindex);
+/* When conn is readable. Never blocks. 0: *out is an answer; -EAGAIN: there is none; -EBUSY: one
+ * request was refused; anything else: the keeper has died. */
+int fns_keeper_peer_take(const struct fns_lease *l, struct fns_keeper_peer_info *out);
 
 enum fns_keeper_slot_state {
 	FNS_KEEPER_FREE,        /* never reported by status */
@@ -113,5 +137,10 @@ struct fns_keeper_info {
 int fns_keeper_status(const struct fns_keeper_opts *opts,
 	int (*fn)(struct fns_keeper_slot_info *slot, void *arg), void *arg,
 	struct fns_keeper_info *info, char *err, size_t errlen);
+
+/* The same for the addresses that the keeper has asked, FNS_HELLO_* of each. */
+int fns_keeper_peers(const struct fns_keeper_opts *opts,
+	int (*fn)(const struct fns_keeper_peer_info *peer, void *arg), void *arg, char *err,
+	size_t errlen);
 
 #endif

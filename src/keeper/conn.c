@@ -50,6 +50,8 @@ void fns_keeper_conn_close(
 	close(c->fd);
 	c->fd = c->pidfd = c->stats_fd = c->deferred_stats = c->prefix = -1;
 	c->deferred = false;
+	s->n_asks -= c->n_asks;
+	c->n_asks = 0;
 	s->n_conns--;
 }
 
@@ -215,6 +217,90 @@ static void on_status(
 	reply(s, c, &m, h ? &h->stats_fd : NULL, h && h->stats_fd >= 0, now);
 }
 
+static bool reply_peer(struct fns_keeper_server *s, struct fns_keeper_conn *c, uint32_t index,
+	const struct fns_keeper_ask *a, enum fns_hello_state state, const struct fns_hello *h,
+	uint64_t now)
+{
+	struct fns_keeper_msg m;
+
+	fns_keeper_msg_init(&m, FNS_KEEPER_PEER);
+	m.prefix = index;
+	memcpy(m.hello.local, a->local.b, sizeof(m.hello.local));
+	memcpy(m.hello.remote, a->remote.b, sizeof(m.hello.remote));
+	m.hello.ifindex = a->ifindex;
+	m.hello.state = state;
+	if (state == FNS_HELLO_FLEXINS) {
+		m.hello.version = h->version;
+		m.hello.ext = h->ext;
+		m.hello.icrc = h->icrc;
+		m.hello.rcvbuf = h->rcvbuf;
+		m.hello.generation = h->generation;
+	}
+	return reply(s, c, &m, NULL, 0, now);
+}
+
+static void on_hello(struct fns_keeper_server *s, struct fns_keeper_conn *c,
+	const struct fns_keeper_hello_msg *q, uint64_t now)
+{
+	struct fns_keeper_ask a = {.ifindex = q->ifindex};
+	enum fns_hello_state st;
+	struct fns_hello h;
+
+	memcpy(a.local.b, q->local, sizeof(a.local.b));
+	memcpy(a.remote.b, q->remote, sizeof(a.remote.b));
+	if (c->n_asks == FNS_KEEPER_ASKS_MAX) {
+		refuse(s, c, now, -EBUSY, "%u addresses are being asked for this process already",
+			c->n_asks);
+		return;
+	}
+	st = fns_keeper_hello_ask(&s->hellos, &a.local, &a.remote, a.ifindex, now, &h);
+	if (st != FNS_HELLO_UNKNOWN) {
+		reply_peer(s, c, 0, &a, st, &h, now);
+		return;
+	}
+	c->ask[c->n_asks++] = a;
+	s->n_asks++;
+}
+
+void fns_keeper_conns_tell(struct fns_keeper_server *s, uint64_t now)
+{
+	for (unsigned i = 0; s->n_asks && i < FNS_KEEPER_CONNS_MAX; i++) {
+		struct fns_keeper_conn *c = &s->conn[i];
+
+		for (unsigned k = 0; c->fd >= 0 && k < c->n_asks;) {
+			struct fns_keeper_ask a = c->ask[k];
+			enum fns_hello_state st;
+			struct fns_hello h;
+
+			st = fns_keeper_hello_ask(
+				&s->hellos, &a.local, &a.remote, a.ifindex, now, &h);
+			if (st == FNS_HELLO_UNKNOWN) {
+				k++;
+				continue;
+			}
+			c->ask[k] = c->ask[--c->n_asks];
+			s->n_asks--;
+			reply_peer(s, c, 0, &a, st, &h, now);
+		}
+	}
+}
+
+static void on_peers(
+	struct fns_keeper_server *s, struct fns_keeper_conn *c, uint32_t at, uint64_t now)
+{
+	const struct fns_keeper_hello_peer *p = fns_keeper_hello_next(&s->hellos, &at);
+	struct fns_keeper_ask a;
+	struct fns_keeper_msg m;
+
+	if (!p) {
+		fns_keeper_msg_init(&m, FNS_KEEPER_END);
+		reply(s, c, &m, NULL, 0, now);
+		return;
+	}
+	a = (struct fns_keeper_ask){.local = p->local, .remote = p->remote, .ifindex = p->ifindex};
+	reply_peer(s, c, at, &a, (enum fns_hello_state)p->state, &p->hello, now);
+}
+
 /* One well-formed message. Takes the descriptors over. */
 static void on_request(struct fns_keeper_server *s, struct fns_keeper_conn *c,
 	const struct fns_keeper_msg *m, int *fds, unsigned nfds, uint64_t now)
@@ -227,7 +313,7 @@ static void on_request(struct fns_keeper_server *s, struct fns_keeper_conn *c,
 		fns_keeper_conn_close(s, c, false, now);
 		return;
 	}
-	if (m->type != FNS_KEEPER_STATUS && !c->may_lease) {
+	if (m->type != FNS_KEEPER_STATUS && m->type != FNS_KEEPER_PEERS && !c->may_lease) {
 		fns_keeper_fds_close(fds, nfds);
 		refuse(s, c, now, -EACCES,
 			"the keeper of UDP port %u belongs to uid %u and does not serve uid %u; have it started with "
@@ -260,9 +346,14 @@ static void on_request(struct fns_keeper_server *s, struct fns_keeper_conn *c,
 		return;
 	}
 	fns_keeper_fds_close(fds, nfds);
-	if (m->type == FNS_KEEPER_STATUS && nfds == 0) {
-		if (s->up)
+	if (nfds == 0 && (m->type == FNS_KEEPER_STATUS || m->type == FNS_KEEPER_PEERS ||
+				 m->type == FNS_KEEPER_HELLO)) {
+		if (s->up && m->type == FNS_KEEPER_STATUS)
 			on_status(s, c, m->prefix, now);
+		else if (s->up && m->type == FNS_KEEPER_PEERS)
+			on_peers(s, c, m->prefix, now);
+		else if (s->up)
+			on_hello(s, c, &m->hello, now);
 		else
 			refuse(s, c, now, -EAGAIN, "the keeper is still starting; try again");
 	} else {

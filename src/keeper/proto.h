@@ -14,7 +14,12 @@
  *   REATTACH prefix         socket, vault, [stats]        LEASED () | ERROR
  *   RELEASE                 -                             none; the client closes the connection
  *   STATUS prefix           -                             SLOT ([stats]): first slot >= prefix that
- * is not free; or END
+ *                                                         is not free; or END
+ *   HELLO hello             -                             PEER hello, as soon as it is known what
+ *                                                         the address is: at once, or within a
+ *                                                         second; up to 8 may wait per connection
+ *   PEERS prefix            -                             PEER prefix hello: first address >=
+ * prefix that was asked; or END
  */
 #ifndef FNS_KEEPER_PROTO_H
 #define FNS_KEEPER_PROTO_H
@@ -25,8 +30,10 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+#include "roce/mad.h"
+
 #define FNS_KEEPER_MAGIC   0x464e534bu /* "FNSK" */
-#define FNS_KEEPER_VERSION 1
+#define FNS_KEEPER_VERSION 2
 #define FNS_KEEPER_PORT    4791 /* RoCEv2's UDP port (IBTA annex A17) */
 #define FNS_KEEPER_SLOTS   256
 #define FNS_KEEPER_SLOT_CM 0   /* the keeper's own: QP1, and packets too short to steer */
@@ -38,14 +45,27 @@ enum fns_keeper_msg_type {
 	FNS_KEEPER_REATTACH,
 	FNS_KEEPER_RELEASE,
 	FNS_KEEPER_STATUS,
+	FNS_KEEPER_HELLO,
+	FNS_KEEPER_PEERS,
 	FNS_KEEPER_LEASED = 16,
 	FNS_KEEPER_SLOT,
 	FNS_KEEPER_END,
 	FNS_KEEPER_ERROR,
+	FNS_KEEPER_PEER,
 };
 
 #define FNS_KEEPER_F_GRO  1u /* leased sockets have UDP_GRO set */
 #define FNS_KEEPER_F_IPV6 2u /* sockets are AF_INET6 dual stack; else AF_INET */
+
+/* HELLO, PEER: an address, and what it is. */
+struct fns_keeper_hello_msg {
+	uint8_t local[16], remote[16];
+	uint32_t ifindex; /* of link-local addresses, else 0 */
+	uint32_t state;   /* enum fns_hello_state; from here on in replies only */
+	uint32_t ext, icrc, rcvbuf;
+	uint32_t version;
+	uint64_t generation;
+};
 
 struct fns_keeper_msg {
 	uint32_t magic;
@@ -60,8 +80,12 @@ struct fns_keeper_msg {
 	uint64_t since_ns; /* SLOT: CLOCK_MONOTONIC of the last change of state */
 	uint64_t drops;    /* END: packets for nobody, read and dropped on slot 0 */
 	char comm[16];     /* SLOT */
-	char text[176]; /* ERROR: one clear English sentence, for the user. LEASED: flexinsd options
-			   of an equal keeper */
+	union {
+		/* ERROR: one clear English sentence, for the user. LEASED: flexinsd options of an
+		 * equal keeper */
+		char text[176];
+		struct fns_keeper_hello_msg hello;
+	};
 };
 
 _Static_assert(

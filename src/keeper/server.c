@@ -17,7 +17,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "base/util.h"
+#include "keeper/gsi.h"
 #include "keeper/owner.h"
 
 #define BACKLOG         256
@@ -44,6 +46,51 @@ void fns_keeper_server_reclaim(struct fns_keeper_server *s, unsigned prefix, uin
 	fns_keeper_slots_quarantine(&s->slots, prefix, now);
 }
 
+static void hello_send(void *ctx, const struct fns_gid *local, const struct fns_gid *remote,
+	uint32_t ifindex, const uint8_t mad[FNS_MAD_LEN])
+{
+	struct fns_keeper_server *s = ctx;
+	int rc = fns_keeper_gsi_send(s->cfg.port, local, remote, ifindex, mad);
+
+	if (rc)
+		fns_log(FNS_LOG_DEBUG, "keeper: hello: %s", strerror(-rc));
+}
+
+/* Starts asking and answering other hosts. */
+static void greet(struct fns_keeper_server *s)
+{
+	struct fns_hello own = {.version = FNS_HELLO_VERSION,
+		.ext = FNS_HELLO_EXT_CREDIT,
+		.icrc = FNS_HELLO_ICRC_STD};
+	uint64_t seed = fns_clock_now_ns();
+	socklen_t len = sizeof(int);
+	int rcvbuf = 0;
+
+	if (getsockopt(s->group.sock[1], SOL_SOCKET, SO_RCVBUF, &rcvbuf, &len) == 0)
+		own.rcvbuf = (uint32_t)rcvbuf;
+	if (fns_entropy_fill(&seed, sizeof(seed)) < 0 ||
+		fns_entropy_fill(&own.generation, sizeof(own.generation)) < 0)
+		fns_log(FNS_LOG_WARN, "keeper: no entropy for the numbers of questions");
+	s->hellos.send = hello_send;
+	s->hellos.ctx = s;
+	fns_keeper_hello_init(&s->hellos, &own, seed);
+}
+
+/* Packets for QP1, and those too short to steer. */
+static void slot0_read(struct fns_keeper_server *s, uint64_t now)
+{
+	for (unsigned i = 0; i < SLOT0_BURST; i++) {
+		struct fns_keeper_mad m;
+		int rc = fns_keeper_gsi_recv(s->group.sock[FNS_KEEPER_SLOT_CM], s->cfg.port, &m);
+
+		if (rc == -EAGAIN)
+			break;
+		if (rc == 0 || !fns_keeper_hello_rx(
+				       &s->hellos, &m.dst, &m.src, m.ifindex, m.mad, m.intact, now))
+			s->unclaimed++;
+	}
+}
+
 static void on_event(struct fns_keeper_server *s, uint64_t id, uint64_t now)
 {
 	struct fns_keeper_conn *c = &s->conn[(uint32_t)id % FNS_KEEPER_CONNS_MAX];
@@ -53,9 +100,7 @@ static void on_event(struct fns_keeper_server *s, uint64_t id, uint64_t now)
 		fns_keeper_conn_accept(s, now);
 		break;
 	case FNS_KEEPER_TAG_SLOT0:
-		/* QP1 is served by nobody yet, and packets too short to steer end up here. */
-		s->unclaimed += (uint64_t)fns_keeper_group_drain(
-			&s->group, FNS_KEEPER_SLOT_CM, SLOT0_BURST);
+		slot0_read(s, now);
 		break;
 	case FNS_KEEPER_TAG_CONN:
 	case FNS_KEEPER_TAG_PIDFD:
@@ -76,6 +121,7 @@ static void on_event(struct fns_keeper_server *s, uint64_t id, uint64_t now)
 static void group_is_up(struct fns_keeper_server *s, uint64_t now)
 {
 	s->up = true;
+	greet(s);
 	fns_keeper_slots_init(&s->slots, s->cfg.quarantine_ns, now);
 	for (unsigned i = FNS_KEEPER_SLOT_CM + 1; i < FNS_KEEPER_SLOT_MC; i++)
 		if (!fns_keeper_group_slot_is_shut(&s->group, i))
@@ -245,6 +291,8 @@ static int wait_ms(const struct fns_keeper_server *s, uint64_t now)
 		at = now + VAULT_POLL_NS;
 	if (s->up && s->slots.waiting)
 		at = fns_keeper_slots_next_ns(&s->slots);
+	if (s->up)
+		at = FNS_MIN(at, s->hellos.next_ns);
 	if (s->up && s->n_conns > s->slots.held)
 		at = FNS_MIN(at, now + TICK_NS);
 	if (idle(s) && !s->cfg.stay)
@@ -284,6 +332,8 @@ int fns_keeper_server_run(struct fns_keeper_server *s, int stop_fd, void (*ready
 		if (s->up) {
 			look_after_slots(s, now);
 			fns_keeper_conns_drop_idle(s, now);
+			fns_keeper_hello_tick(&s->hellos, now);
+			fns_keeper_conns_tell(s, now);
 			if (!idle(s))
 				s->busy_ns = now;
 			else if (!s->cfg.stay && now - s->busy_ns >= linger_ns(s))

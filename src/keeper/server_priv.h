@@ -5,11 +5,13 @@
 #define FNS_KEEPER_SERVER_PRIV_H
 
 #include "keeper/group.h"
+#include "keeper/hello.h"
 #include "keeper/proto.h"
 #include "keeper/server.h"
 #include "keeper/slots.h"
 
 #define FNS_KEEPER_CONNS_MAX 512
+#define FNS_KEEPER_ASKS_MAX  8 /* HELLO requests of a connection that wait */
 
 /* What an epoll event is about: tag in bits 63..56, generation in 55..32, index in 31..0. */
 enum fns_keeper_tag {
@@ -30,6 +32,11 @@ struct fns_keeper_conn {
 	bool may_lease;
 	bool deferred;      /* its LEASE waits for the group */
 	int deferred_stats; /* ... and its descriptor */
+	unsigned n_asks;
+	struct fns_keeper_ask {
+		struct fns_gid local, remote;
+		uint32_t ifindex;
+	} ask[FNS_KEEPER_ASKS_MAX];
 	uint64_t heard_ns;
 };
 
@@ -45,6 +52,8 @@ struct fns_keeper_server {
 	bool up;   /* the group is there */
 	bool served; /* had a client */
 	uint64_t unclaimed, busy_ns;
+	unsigned n_asks; /* HELLO requests that wait, of all connections */
+	struct fns_keeper_hellos hellos;
 };
 
 static inline uint64_t fns_keeper_event_id(enum fns_keeper_tag tag, uint32_t gen, uint32_t index)
@@ -70,6 +79,8 @@ void fns_keeper_conn_close(
 	struct fns_keeper_server *s, struct fns_keeper_conn *c, bool released, uint64_t now);
 /* Answers the requests that waited for the group. */
 void fns_keeper_conns_resume(struct fns_keeper_server *s, uint64_t now);
+/* Answers the HELLO requests whose addresses are known by now. */
+void fns_keeper_conns_tell(struct fns_keeper_server *s, uint64_t now);
 void fns_keeper_conns_drop_idle(struct fns_keeper_server *s, uint64_t now);
 
 #endif

@@ -51,6 +51,19 @@ void fns_log(enum fns_log_level level, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* Questions to other hosts go nowhere. */
+static void hello_send(void *ctx, const struct fns_gid *local, const struct fns_gid *remote,
+	uint32_t ifindex, const uint8_t mad[FNS_MAD_LEN])
+{
+	struct fns_hello h;
+	uint64_t tid;
+
+	(void)ctx;
+	(void)ifindex;
+	fz_check(fns_hello_parse(mad, &tid, &h) == FNS_HELLO_REQUEST);
+	fz_check(!fns_gid_is_multicast(local) && !fns_gid_is_multicast(remote));
+}
+
 static void setup(void)
 {
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -108,6 +121,8 @@ static void server_init(struct keeper_fuzz *k, struct fz_in *in)
 	for (unsigned i = 0; i < FNS_KEEPER_CONNS_MAX; i++)
 		s->conn[i].fd = -1;
 	s->spare = -1;
+	s->hellos.send = hello_send;
+	fns_keeper_hello_init(&s->hellos, &(struct fns_hello){.version = 1}, 1);
 	s->epfd = epoll_create1(EPOLL_CLOEXEC);
 	s->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* Without a name the kernel chooses one that is free. */
@@ -124,18 +139,20 @@ static void server_init(struct keeper_fuzz *k, struct fz_in *in)
 static void check_server(const struct keeper_fuzz *k)
 {
 	const struct fns_keeper_server *s = k->s;
-	unsigned holders[FNS_KEEPER_SLOTS] = {0}, held = 0, waiting = 0, conns = 0;
+	unsigned holders[FNS_KEEPER_SLOTS] = {0}, held = 0, waiting = 0, conns = 0, asks = 0;
 
 	for (unsigned i = 0; i < FNS_KEEPER_CONNS_MAX; i++) {
 		const struct fns_keeper_conn *c = &s->conn[i];
 
 		conns += c->fd >= 0;
+		asks += c->n_asks;
+		fz_check(c->n_asks <= (c->fd >= 0 ? FNS_KEEPER_ASKS_MAX : 0));
 		if (c->fd < 0)
 			fz_check(c->prefix < 0 || c->gen == 0);
 		else if (c->prefix >= 0)
 			holders[c->prefix]++;
 	}
-	fz_check(conns == s->n_conns);
+	fz_check(conns == s->n_conns && asks == s->n_asks);
 	for (unsigned i = 0; i < FNS_KEEPER_SLOTS; i++) {
 		enum fns_keeper_slot_state st = s->slots.slot[i].state;
 
@@ -308,6 +325,27 @@ static void op_message(struct keeper_fuzz *k, struct client *c, struct fz_in *in
 		serve(k);
 }
 
+/* Who is at an address? Of a few, so that they meet. */
+static void op_hello(struct keeper_fuzz *k, struct client *c, struct fz_in *in)
+{
+	struct fns_keeper_msg m;
+	uint8_t b = fz_u8(in);
+
+	op_connect(k, c);
+	if (c->fd < 0)
+		return;
+	fns_keeper_msg_init(&m, b & 1 ? FNS_KEEPER_HELLO : FNS_KEEPER_PEERS);
+	m.prefix = b & 2 ? b >> 3 : fz_u32(in);
+	if (b & 1) {
+		m.hello.local[0] = m.hello.remote[0] = b & 4 ? 0xff : 0x20;
+		m.hello.local[15] = 1;
+		m.hello.remote[15] = b >> 3;
+		m.hello.ifindex = b & 2;
+	}
+	send_raw(c->fd, &m, sizeof(m), NULL, 0);
+	serve(k);
+}
+
 static void op_read(struct client *c)
 {
 	int fds[FNS_KEEPER_FDS_MAX], rc;
@@ -320,7 +358,7 @@ static void op_read(struct client *c)
 	fz_check(rc == 0 || rc == -EAGAIN || rc == -ECONNRESET);
 	if (rc)
 		return;
-	fz_check(m.type >= FNS_KEEPER_LEASED && m.type <= FNS_KEEPER_ERROR);
+	fz_check(m.type >= FNS_KEEPER_LEASED && m.type <= FNS_KEEPER_PEER);
 	fz_check((m.type == FNS_KEEPER_ERROR) == (m.error < 0));
 	if (m.type == FNS_KEEPER_ERROR)
 		fz_check(m.text[0] != '\0' && nfds == 0);
@@ -360,6 +398,10 @@ static void op_time(struct keeper_fuzz *k, uint8_t b)
 			fns_keeper_slots_free(&s->slots, (unsigned)p, k->now);
 	}
 	fns_keeper_conns_drop_idle(s, k->now);
+	if (s->up) {
+		fns_keeper_hello_tick(&s->hellos, k->now);
+		fns_keeper_conns_tell(s, k->now);
+	}
 	check_server(k);
 }
 
@@ -404,7 +446,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			op_read(c);
 			break;
 		case 5:
-			op_close(&k, c);
+			if (b >= 0xc0)
+				op_hello(&k, c, &in);
+			else
+				op_close(&k, c);
 			break;
 		case 6:
 			op_time(&k, fz_u8(&in));

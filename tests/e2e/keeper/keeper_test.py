@@ -478,14 +478,14 @@ def case_garbage():
     count_fds = lambda: len(os.listdir("/proc/%d/fd" % a.keeper))
     before, sent = count_fds(), 0
     rng = random.Random(4791)
-    kinds = (1, 2, 3, 4, 16, 17, 18, 19, 0, 99, 65535)
+    kinds = (1, 2, 3, 4, 5, 6, 16, 17, 18, 19, 20, 0, 99, 65535)
     files = [os.open("/dev/null", os.O_RDWR), os.memfd_create("x"), sender().detach(), socket.socket(socket.AF_UNIX).detach()]
     for i in range(4000):
         s = connect()
         for _ in range(rng.randrange(1, 4)):
             body = bytearray(rng.randbytes(rng.choice((1, 16, 247, 248, 248, 248, 249, 4096))))
             if rng.random() < 0.7:
-                body[0:8] = struct.pack("=IHH", 0x464e534b, rng.choice((1, 1, 1, 2)), rng.choice(kinds))
+                body[0:8] = struct.pack("=IHH", 0x464e534b, rng.choice((2, 2, 2, 1)), rng.choice(kinds))
             if rng.random() < 0.5:
                 body[12:16] = struct.pack("=I", rng.choice((0, 1, 2, 254, 255, 256, 2**31, 2**32 - 1)))
             fds = [rng.choice(files) for _ in range(rng.choice((0, 0, 1, 2, 3, 4, 30)))]
@@ -508,7 +508,7 @@ def case_silent_clients():
     idle = [connect() for _ in range(200)]
     flood = connect()
     flood.settimeout(0.2)
-    body = struct.pack("=IHHiI", 0x464e534b, 1, 4, 0, 0)
+    body = struct.pack("=IHHiI", 0x464e534b, 2, 4, 0, 0)
     try:
         for _ in range(5000):
             flood.send(body + bytes(248 - len(body)))
@@ -536,7 +536,7 @@ def case_false_reattach():
     x = sender()
     for prefix in (a.prefix, 9, 0, 255, 256, 2**32 - 1):
         s = connect()
-        body = struct.pack("=IHHiI", 0x464e534b, 1, 2, 0, prefix)
+        body = struct.pack("=IHHiI", 0x464e534b, 2, 2, 0, prefix)
         fds = array.array("i", [x.fileno()] * 2)
         s.sendmsg([body + bytes(248 - len(body))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
         kind, err = struct.unpack_from("=Hi", s.recv(4096), 6)
