@@ -214,6 +214,7 @@ int fns_ctl_ah_create(struct fns_engine *e, struct fns_ctl *m)
 	ah->pd = pd;
 	ah->av = m->ah.av;
 	ah->pmtu = fns_mtu_for_link(m->ah.av.link_mtu);
+	ah->host = fns_host_get(&e->nic, &ah->av.sgid, &ah->av.dgid, ah->av.ifindex);
 	pd->refs++;
 	m->handle = ah->handle;
 	return 0;
@@ -230,6 +231,7 @@ int fns_ctl_ah_destroy(struct fns_engine *e, struct fns_ctl *m)
 	if (ah->path)
 		e->nic.wire->ops->path_put(e->nic.wire, ah->path);
 	fns_peer_put(ah->peer);
+	fns_host_put(&e->nic, ah->host);
 	ah->pd->refs--;
 	fns_table_remove(&e->ahs, ah->handle);
 	free(ah);

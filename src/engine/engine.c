@@ -5,13 +5,6 @@
 
 #include "engine/engine_priv.h"
 
-/*
- * Of a receive buffer of 212,992 bytes (the kernel's default, which peers are assumed to have),
- * this much may be filled by us. The kernel may keep a quarter of the buffer charged after it was
- * read, and acknowledgements need room.
- */
-#define DEFAULT_BUDGET 141000u
-
 /* Acknowledgements left to the application's next call wait this long for it, and only those of few
  * queue pairs do. */
 #define LAZY_NS  (50 * FNS_NSEC_PER_USEC)
@@ -38,11 +31,16 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	nic->stats = cfg->stats;
 	nic->up = cfg->up;
 	nic->find_ah = find_ah;
-	nic->read_budget = cfg->read_budget ? cfg->read_budget : DEFAULT_BUDGET;
-	nic->peer_budget = cfg->peer_budget ? cfg->peer_budget : DEFAULT_BUDGET;
+	nic->read_budget =
+		cfg->read_budget ? cfg->read_budget : fns_rcvbuf_share(FNS_RCVBUF_DEFAULT);
+	nic->read_chunk = FNS_MIN(FNS_READ_CHUNK, nic->read_budget / 2);
+	nic->peer_budget =
+		cfg->peer_budget ? cfg->peer_budget : fns_rcvbuf_share(FNS_RCVBUF_DEFAULT);
+	nic->peer_cap = cfg->peer_budget ? cfg->peer_budget : UINT32_MAX;
 	fns_list_init(&nic->active);
 	fns_list_init(&nic->read_waiters);
 	fns_list_init(&nic->peers);
+	fns_list_init(&nic->hosts);
 	fns_rng_seed(&e->rng, cfg->seed);
 	e->cc = cfg->cc ? cfg->cc : &fns_cc_static_window;
 	e->prefix = cfg->prefix;
@@ -91,8 +89,10 @@ void fns_engine_destroy(struct fns_engine *e)
 
 		if (ah && ah->path)
 			e->nic.wire->ops->path_put(e->nic.wire, ah->path);
-		if (ah)
+		if (ah) {
 			fns_peer_put(ah->peer);
+			fns_host_put(&e->nic, ah->host);
+		}
 	}
 	free_table(&e->srqs);
 	free_table(&e->ahs);
@@ -139,6 +139,31 @@ int fns_engine_wire_set(struct fns_engine *e, struct fns_wire *w)
 	w->now_ns = &nic->now_ns;
 	nic->wire = w;
 	return 0;
+}
+
+bool fns_engine_hello_pending(const struct fns_engine *e)
+{
+	return e->nic.hello_wanted != 0;
+}
+
+bool fns_engine_hello_next(struct fns_engine *e, struct fns_engine_address *out)
+{
+	const struct fns_host *h = fns_host_wanted(&e->nic);
+
+	if (h)
+		*out = (struct fns_engine_address){h->local, h->remote, h->ifindex};
+	return h != NULL;
+}
+
+void fns_engine_hello_told(struct fns_engine *e, const struct fns_gid *remote,
+	enum fns_hello_state state, const struct fns_hello *hello)
+{
+	fns_host_told(&e->nic, remote, state, hello);
+}
+
+void fns_engine_hello_lost(struct fns_engine *e)
+{
+	fns_host_lost(&e->nic);
 }
 
 bool fns_engine_qp_look(const struct fns_engine *e, uint32_t qpn, struct fns_engine_qp_info *out)

@@ -28,8 +28,9 @@ struct fns_engine_cfg {
 	uint64_t start_ns;       /* time of creation */
 	uint8_t prefix;          /* QPN[23:16] */
 	uint32_t peer_budget;    /* bytes of a peer's receive buffer that may be in use by us; 0:
-				    default for 212,992 */
-	uint32_t read_budget;    /* the same of our own, for READ responses; 0: default */
+				    by what its host says, and until then as for 212,992 */
+	uint32_t read_budget;    /* the same of our own, for READ responses: fns_rcvbuf_share(),
+				    0: as for 212,992 */
 	const struct fns_cc_ops *cc; /* NULL: static window */
 	struct fns_upcalls up;
 };
@@ -80,6 +81,25 @@ bool fns_engine_in_flight(const struct fns_engine *e);
  * try again after an advance.
  */
 int fns_engine_wire_set(struct fns_engine *e, struct fns_wire *w);
+
+/*
+ * Hosts that FlexiNS talks to may be asked what they are (roce/mad.h); who runs the engine carries
+ * the questions, and loses nothing by not doing so.
+ */
+struct fns_engine_address {
+	struct fns_gid local, remote; /* local: an address of ours that talks to remote */
+	uint32_t ifindex;
+};
+/* Is there a host to ask? */
+bool fns_engine_hello_pending(const struct fns_engine *e);
+/* The next one, which is being asked from now on. False: none. */
+bool fns_engine_hello_next(struct fns_engine *e, struct fns_engine_address *out);
+/* The answer, at any time. hello is looked at for FLEXINS only. Senders may be woken: advance it
+ * afterwards. */
+void fns_engine_hello_told(struct fns_engine *e, const struct fns_gid *remote,
+	enum fns_hello_state state, const struct fns_hello *hello);
+/* No answers will come to what was asked; it is pending again. */
+void fns_engine_hello_lost(struct fns_engine *e);
 
 /* A queue pair as a tool sees it. */
 struct fns_engine_qp_info {

@@ -35,6 +35,8 @@ bool fns_credit_wants_mark(const struct fns_peer *p, uint32_t cost)
 	uint64_t since = p->un.sent + cost - p->un.marked;
 	uint32_t left = p->window - FNS_MIN(p->window, p->inflight);
 
+	if (p->un.never)
+		return false;
 	if (p->un.probe)
 		return true;
 	if (deaf(p))
@@ -78,6 +80,23 @@ static void free_up_to(struct fns_peer *p, uint64_t cost, bool acked)
 	fns_peer_release(p->nic, p, (uint32_t)FNS_MIN(freed, (uint64_t)UINT32_MAX), acked);
 }
 
+void fns_credit_learn(struct fns_peer *p)
+{
+	const struct fns_host *h = p->host;
+
+	if (h->state == FNS_HELLO_FLEXINS && (h->hello.ext & FNS_HELLO_EXT_CREDIT)) {
+		p->un.never = false;
+		p->un.grants = true;
+		p->un.silent = 0;
+	} else if (h->state != FNS_HELLO_SILENT) {
+		p->un.never = true;
+		p->un.grants = p->un.probe = false;
+		p->un.silent = SILENCES;
+		p->un.head = p->un.tail;
+		free_up_to(p, p->un.sent, false);
+	}
+}
+
 void fns_credit_timeout(struct fns_peer *p)
 {
 	uint64_t now = p->nic->now_ns, due = p->un.heard_ns + patience(p);
@@ -119,6 +138,7 @@ void fns_credit_rx(struct fns_qp *qp, const struct fns_hdr *h, const struct fns_
 			continue;
 		/* However late: it does grant credit. */
 		p->un.grants = true;
+		p->un.never = false;
 		p->un.silent = 0;
 		for (i = p->un.head; i != p->un.tail; i++) {
 			const struct fns_credit_mark *m = &p->un.mark[i % FNS_CREDIT_MARKS];

@@ -10,9 +10,11 @@
 #include "base/list.h"
 #include "base/pool.h"
 #include "base/timer.h"
+#include "base/util.h"
 #include "mem/mem.h"
 #include "pipe/ctl.h"
 #include "pipe/stats.h"
+#include "roce/mad.h"
 #include "wire/wire.h"
 
 struct fns_qp;
@@ -22,6 +24,20 @@ struct fns_ah;
 #define FNS_STAGE_BUFS      256u
 #define FNS_RXOPS           1024u
 #define FNS_STAGE_THRESHOLD 256u /* payloads up to this are staged before the ICRC is made */
+
+/*
+ * Of a receive buffer of so many bytes, as the kernel counts them, this much may be filled by one
+ * sender. The kernel may keep a quarter of the buffer charged after it was read, and
+ * acknowledgements need room: two thirds. Between 16 KiB, below which nothing moves, and 4 MiB,
+ * more than any network holds.
+ */
+#define FNS_RCVBUF_DEFAULT 212992u /* the kernel's, which peers are assumed to have */
+static inline uint32_t fns_rcvbuf_share(uint32_t rcvbuf)
+{
+	uint64_t share = (uint64_t)rcvbuf * 141000 / FNS_RCVBUF_DEFAULT;
+
+	return (uint32_t)FNS_MIN(FNS_MAX(share, 16384), 4u << 20);
+}
 
 /* What the engine calls upward; the placement or the simulator implements it. Must not call back
  * into the engine. */
@@ -58,10 +74,14 @@ struct fns_nic {
 	struct fns_upcalls up;
 	struct fns_list active;       /* queue pairs with something to send, in service order */
 	struct fns_list peers;        /* struct fns_peer */
+	struct fns_list hosts;        /* struct fns_host */
+	uint32_t hello_wanted;        /* of these, that somebody should ask */
 	struct fns_list read_waiters; /* queue pairs waiting for our own receive buffer */
 	uint32_t read_cost;           /* cost of READ responses that we have asked for */
 	uint32_t read_budget;         /* what they may cost at most */
-	uint32_t peer_budget;         /* a peer's window at most, in its buffer cost */
+	uint32_t read_chunk;          /* bytes asked for by one READ request at most */
+	uint32_t peer_budget;         /* a peer's window at first and in its buffer cost */
+	uint32_t peer_cap;            /* ... and at most, however large its buffer */
 	struct fns_pool stage;        /* FNS_STAGE_BYTES each */
 	struct fns_pool rxops;        /* struct fns_rxop */
 	struct fns_ah *(*find_ah)(struct fns_nic *nic, uint32_t handle); /* NULL: no such */

@@ -19,7 +19,8 @@ static void timer_fired(struct fns_timer *t, uint64_t now_ns)
 	fns_credit_timeout(fns_container_of(t, struct fns_peer, un.timer));
 }
 
-struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *remote, uint8_t prefix)
+struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *local,
+	const struct fns_gid *remote, uint32_t ifindex, uint8_t prefix)
 {
 	struct fns_list *it;
 	struct fns_peer *p;
@@ -42,6 +43,8 @@ struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *remote,
 	fns_list_init(&p->waiters);
 	fns_timer_init(&p->un.timer, timer_fired);
 	fns_list_push_back(&nic->peers, &p->node);
+	p->host = fns_host_get(nic, local, remote, ifindex);
+	fns_peer_learn(p);
 	return p;
 }
 
@@ -62,6 +65,7 @@ void fns_peer_put(struct fns_peer *p)
 		p->turn->wait_peer = NULL;
 	fns_timer_cancel(p->nic->timers, &p->un.timer);
 	fns_list_remove(&p->node);
+	fns_host_put(p->nic, p->host);
 	free(p);
 }
 
@@ -136,6 +140,22 @@ void fns_peer_release(struct fns_nic *nic, struct fns_peer *p, uint32_t cost, bo
 	fns_peer_wake(nic, p);
 }
 
+void fns_peer_learn(struct fns_peer *p)
+{
+	bool whole = p->window == p->max_window, flexins;
+	struct fns_nic *nic = p->nic;
+
+	if (!p->host || p->host->state == FNS_HELLO_UNKNOWN)
+		return;
+	flexins = p->host->state == FNS_HELLO_FLEXINS;
+	p->max_window = flexins ? FNS_MIN(fns_rcvbuf_share(p->host->hello.rcvbuf), nic->peer_cap)
+				: nic->peer_budget;
+	if (whole || p->window > p->max_window)
+		p->window = p->max_window;
+	fns_credit_learn(p);
+	fns_peer_wake(nic, p);
+}
+
 void fns_peer_loss(struct fns_nic *nic, struct fns_peer *p, uint64_t rtt_ns)
 {
 	uint64_t pause = FNS_MAX(rtt_ns, 100 * FNS_NSEC_PER_USEC);
@@ -143,5 +163,5 @@ void fns_peer_loss(struct fns_nic *nic, struct fns_peer *p, uint64_t rtt_ns)
 	if (p->cut_at_ns && nic->now_ns < p->cut_at_ns + pause)
 		return;
 	p->cut_at_ns = nic->now_ns;
-	p->window = FNS_MAX(p->window / 2, PEER_MIN_WINDOW);
+	p->window = FNS_MIN(p->window, FNS_MAX(p->window / 2, PEER_MIN_WINDOW));
 }

@@ -64,6 +64,17 @@ static inline struct fns_rwqe *fns_rq_at(struct fns_rq *rq, uint32_t i)
 	return (struct fns_rwqe *)(void *)(rq->mem + (size_t)(i & rq->mask) * rq->stride);
 }
 
+/* --- a remote address, and what its host has said of itself (hello.c) --- */
+struct fns_host {
+	struct fns_gid local, remote; /* local: an address of ours that talks to it */
+	uint32_t ifindex;
+	uint32_t refs;
+	bool wanted, asked;     /* to be asked; being asked */
+	uint8_t state;          /* enum fns_hello_state */
+	struct fns_hello hello; /* FLEXINS */
+	struct fns_list node;   /* of nic->hosts */
+};
+
 /* --- address handle --- */
 struct fns_ah {
 	uint32_t handle, client;
@@ -71,6 +82,7 @@ struct fns_ah {
 	struct fns_ctl_av av;
 	struct fns_path *path; /* of the destination prefix used last */
 	struct fns_peer *peer; /* likewise */
+	struct fns_host *host; /* NULL: multicast */
 	uint32_t pmtu;         /* bytes of payload that fit the link */
 };
 
@@ -80,6 +92,7 @@ struct fns_ah {
 struct fns_peer {
 	struct fns_nic *nic;
 	struct fns_gid remote;
+	struct fns_host *host; /* NULL: multicast */
 	uint8_t prefix;
 	uint32_t refs;
 	uint32_t inflight; /* cost of what we sent and have no acknowledgement or credit for */
@@ -94,7 +107,8 @@ struct fns_peer {
 	/*
 	 * UC and UD have no acknowledgements. Some of their packets carry an AckReq bit, a mark; a
 	 * FlexiNS peer answers with a credit, which frees all cost up to the mark. Who never
-	 * answers is another NIC: no window for these services then.
+	 * answers is another NIC: no window for these services then. A host that said what it is
+	 * need not be found out.
 	 */
 	struct {
 		uint64_t sent, freed, marked; /* cost since the beginning */
@@ -104,7 +118,8 @@ struct fns_peer {
 		} mark[FNS_CREDIT_MARKS];
 		uint32_t head, tail;
 		uint64_t heard_ns; /* last credit, or when waiting began */
-		bool grants;       /* has answered */
+		bool grants;       /* has answered, or said that it will */
+		bool never;        /* said that it is another NIC: nothing is marked */
 		bool probe;        /* one marked packet may go beyond the window */
 		uint8_t silent;    /* waits in vain */
 		struct fns_timer timer;
@@ -431,7 +446,8 @@ static inline bool fns_peer_may_send(const struct fns_peer *p, uint32_t cost)
 	return p->inflight + cost <= p->window || !fns_peer_will_answer(p);
 }
 /* Finds or makes the peer and counts a reference; NULL without memory. */
-struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *remote, uint8_t prefix);
+struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *local,
+	const struct fns_gid *remote, uint32_t ifindex, uint8_t prefix);
 void fns_peer_put(struct fns_peer *p); /* NULL is fine */
 /*
  * Wakes the next queue pair that waits, if there is room: for half a window, so that trains stay
@@ -447,8 +463,24 @@ void fns_peer_wait(struct fns_qp *qp, struct fns_peer *p);
 void fns_peer_pass(struct fns_qp *qp);
 /* cost left the peer's buffer. */
 void fns_peer_release(struct fns_nic *nic, struct fns_peer *p, uint32_t cost, bool acked);
+/* Its host has said what it is. */
+void fns_peer_learn(struct fns_peer *p);
 /* Packets were lost on the way: at most one cut a round trip. */
 void fns_peer_loss(struct fns_nic *nic, struct fns_peer *p, uint64_t rtt_ns);
+
+/* --- hosts (hello.c) --- */
+/* Finds or makes the host of an address and counts a reference; NULL: multicast, or no memory. A
+ * new one is wanted. */
+struct fns_host *fns_host_get(struct fns_nic *nic, const struct fns_gid *local,
+	const struct fns_gid *remote, uint32_t ifindex);
+void fns_host_put(struct fns_nic *nic, struct fns_host *h); /* NULL is fine */
+/* One that is to be asked, as being asked from now on; NULL: none. */
+struct fns_host *fns_host_wanted(struct fns_nic *nic);
+/* The answer; nothing to do where nobody names the address any more. */
+void fns_host_told(struct fns_nic *nic, const struct fns_gid *remote, enum fns_hello_state state,
+	const struct fns_hello *hello);
+/* No answer will come to what is being asked: it is to be asked again. */
+void fns_host_lost(struct fns_nic *nic);
 
 /* --- receive credit of UC and UD (credit.c) --- */
 /* Must a packet of this cost wait for the peer's window? */
@@ -506,9 +538,14 @@ uint32_t fns_seg_len(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t 
 bool fns_seg_bulk(const struct fns_qp *qp, const struct fns_wqe *w);
 /* PSNs that the message takes. */
 uint32_t fns_seg_count(const struct fns_qp *qp, const struct fns_wqe *w);
-/* A READ is asked for in pieces of at most this many bytes, so that its responses fit into our
- * receive buffer. */
+/* A READ is asked for in pieces of at most this many bytes, fewer where our receive buffer is
+ * small, so that its responses fit into it. */
 #define FNS_READ_CHUNK 61440u
+/* PSNs of such a piece. */
+static inline uint32_t fns_seg_read_chunk(const struct fns_qp *qp)
+{
+	return FNS_MAX(qp->nic->read_chunk / qp->pmtu, 1u);
+}
 /* PSNs that the READ request at seg asks for: to the end of its chunk. */
 uint32_t fns_seg_read_count(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg);
 void fns_seg_header(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, bool ack_req,

@@ -328,7 +328,7 @@ static bool place_response(struct fns_qp *qp, struct fns_wqe *w, struct fns_rx_v
 	{
 		struct fns_requester *r = &qp->req;
 		uint32_t seg = (uint32_t)psn_diff(r->una, w->first_psn);
-		uint32_t chunk = FNS_READ_CHUNK / qp->pmtu;
+		uint32_t chunk = fns_seg_read_chunk(qp);
 
 		r->una = psn_add(r->una, 1);
 		if (seg + 1 == w->npsn)

@@ -201,7 +201,7 @@ bool fns_rc_probe(struct fns_qp *qp)
 	}
 	seg = (uint32_t)psn_diff(last, w->first_psn);
 	if (w->op == FNS_WR_READ) {
-		uint32_t chunk = FNS_READ_CHUNK / qp->pmtu;
+		uint32_t chunk = fns_seg_read_chunk(qp);
 
 		seg = seg / chunk * chunk;
 		if (psn_diff(psn_add(w->first_psn, seg), r->una) < 0)

@@ -58,7 +58,7 @@ static uint8_t data_opcode(const struct fns_wqe *w, uint32_t seg)
 /* PSNs that the READ request at seg asks for: to the end of its chunk. */
 uint32_t fns_seg_read_count(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg)
 {
-	uint32_t chunk = FNS_READ_CHUNK / qp->pmtu;
+	uint32_t chunk = fns_seg_read_chunk(qp);
 	uint32_t end = (seg / chunk + 1) * chunk;
 
 	return FNS_MIN(end, w->npsn) - seg;

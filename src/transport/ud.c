@@ -28,7 +28,7 @@ static struct fns_path *ud_path(
 			return NULL;
 	}
 	*g = FNS_GATHER_ERROR;
-	peer = fns_peer_get(qp->nic, &ah->av.dgid, prefix);
+	peer = fns_peer_get(qp->nic, &ah->av.sgid, &ah->av.dgid, ah->av.ifindex, prefix);
 	if (!peer)
 		return NULL;
 	if (wire->ops->path_get(wire, &ah->av.sgid, &ah->av.dgid, ah->av.ifindex, prefix,
