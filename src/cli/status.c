@@ -25,7 +25,8 @@ static const char help[] =
 	"Usage: flexins status [OPTION]...\n"
 	"\n"
 	"Show the programs that use FlexiNS in this network namespace: their slots (queue pair number\n"
-	"prefixes), queue pairs, and every counter that is not zero, with what it counts.\n"
+	"prefixes), queue pairs, and every counter that is not zero, with what it counts; then the hosts\n"
+	"they talk to: FlexiNS, with the receive buffer it announced, or standard RoCEv2.\n"
 	"\n"
 	"Options:\n"
 	"  --json      everything, zeros included, machine-readable\n"
@@ -49,7 +50,7 @@ static const struct {
 
 struct status {
 	bool json;
-	unsigned slots; /* printed so far */
+	unsigned slots, peers; /* printed so far */
 };
 
 static const char *slot_state(enum fns_keeper_slot_state s)
@@ -90,15 +91,20 @@ static const char *qp_state(unsigned state)
 	return state < FNS_ARRAY_SIZE(name) ? name[state] : "?";
 }
 
+static void gid_text(const struct fns_gid *g, char out[static INET6_ADDRSTRLEN])
+{
+	if (fns_gid_is_v4(g))
+		inet_ntop(AF_INET, g->b + 12, out, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, g->b, out, INET6_ADDRSTRLEN);
+}
+
 static void peer_text(const struct fns_stats_qp *q, char out[static INET6_ADDRSTRLEN])
 {
 	struct fns_gid g;
 
 	memcpy(g.b, (const char *)q + offsetof(struct fns_stats_qp, peer), sizeof(g.b));
-	if (fns_gid_is_v4(&g))
-		inet_ntop(AF_INET, g.b + 12, out, INET6_ADDRSTRLEN);
-	else
-		inet_ntop(AF_INET6, g.b, out, INET6_ADDRSTRLEN);
+	gid_text(&g, out);
 }
 
 static void print_qp(const struct fns_stats_qp *q, bool json, unsigned nth)
@@ -224,6 +230,42 @@ static int on_slot(struct fns_keeper_slot_info *slot, void *arg)
 	return 0;
 }
 
+/* One host, as the keeper knows it. */
+static int on_peer(const struct fns_keeper_peer_info *p, void *arg)
+{
+	static const char *const word[] = {"asking", "flexins", "standard", "silent"};
+	static const char *const text[] = {"being asked", "FlexiNS", "standard RoCEv2",
+		"no answer: taken for standard RoCEv2"};
+	char remote[INET6_ADDRSTRLEN], local[INET6_ADDRSTRLEN];
+	const char *credit = p->hello.ext & FNS_HELLO_EXT_CREDIT ? "credit" : "";
+	const char *icrc = p->hello.icrc & FNS_HELLO_ICRC_STD ? "standard" : "";
+	bool flexins = p->state == FNS_HELLO_FLEXINS;
+	struct status *st = arg;
+
+	gid_text(&p->remote, remote);
+	gid_text(&p->local, local);
+	if (st->json) {
+		const char *q = *credit ? "\"" : "", *k = *icrc ? "\"" : "";
+
+		printf("%s\n    {\"address\": \"%s\", \"local\": \"%s\", \"kind\": \"%s\"",
+			st->peers == 0 ? "" : ",", remote, local, word[p->state]);
+		if (flexins)
+			printf(", \"version\": %u, \"receive_buffer\": %" PRIu32
+			       ", \"extensions\": [%s%s%s], \"icrc\": [%s%s%s]",
+				p->hello.version, p->hello.rcvbuf, q, credit, q, k, icrc, k);
+		putchar('}');
+	} else {
+		printf("%s  %-20s %s", st->peers == 0 ? "\nhosts asked\n" : "", remote,
+			text[p->state]);
+		if (flexins)
+			printf(", receive buffer %" PRIu32 " B%s%s", p->hello.rcvbuf,
+				*credit ? ", gives " : "", credit);
+		putchar('\n');
+	}
+	st->peers++;
+	return 0;
+}
+
 static int show(bool json)
 {
 	struct fns_keeper_opts opts = {.no_start = true, .stats_fd = -1};
@@ -245,6 +287,13 @@ static int show(bool json)
 			puts("],\n  \"keeper\": null\n}");
 		return fns_cli_error(FNS_EXIT_FAILURE, "%s", err[0] != '\0' ? err : strerror(-rc));
 	}
+	if (json)
+		printf("],\n  \"peers\": [");
+	rc = fns_keeper_peers(&opts, on_peer, &st, err, sizeof(err));
+	if (rc != 0 && json)
+		puts("],\n  \"keeper\": null\n}");
+	if (rc != 0)
+		return fns_cli_error(FNS_EXIT_FAILURE, "%s", err[0] != '\0' ? err : strerror(-rc));
 	if (json) {
 		printf("],\n  \"keeper\": {\"pid\": %ld, \"uid\": %lu, \"port\": %u, \"gro\": %s, \"ipv6\": %s, "
 		       "\"unclaimed_packets\": %" PRIu64 "}\n}\n",

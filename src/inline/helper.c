@@ -62,28 +62,35 @@ void fns_helper_watch_socket(bool on)
  * the next deadline. */
 void fns_helper_keep_deadline(void)
 {
-	uint64_t next = fns_engine_next(fns_here.engine);
+	bool ask = !fns_here.hello_full && fns_engine_hello_pending(fns_here.engine);
+	uint64_t next = ask ? 1 : fns_engine_next(fns_here.engine); /* 1: at once */
 
 	if (fns_here.armed && next < fns_here.timer_ns)
 		fns_helper_timer_at(next);
 }
 
-/* Not under lock: may block for seconds; the datapath goes on without the keeper. */
+/* It said something, or died. Not under lock: may block for seconds; the datapath goes on without
+ * the keeper. */
 static void keeper_event(void)
 {
 	char err[FNS_KEEPER_ERR_LEN];
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u32 = FNS_EV_KEEPER};
-	int r;
+	bool alive;
+	int r = 0;
 
 	if (!fns_placement_alive())
 		return; /* the process ends: the lease is given back already */
-	r = fns_keeper_reconnect(&fns_here.lease, err, sizeof(err));
+	alive = fns_hello_take();
+	if (!alive)
+		r = fns_keeper_reconnect(&fns_here.lease, err, sizeof(err));
 	if (r == -ESTALE) {
 		fns_log(FNS_LOG_ERROR, "%s", err);
 		fns_here.keeper_gone = false;
 		return;
 	}
 	fns_here.keeper_gone = r < 0;
+	if (!alive && r == 0)
+		fns_hello_lost();
 	if (r < 0)
 		fns_log(FNS_LOG_WARN, "%s; trying again", err);
 	else if (epoll_ctl(fns_here.epfd, EPOLL_CTL_MOD, fns_here.lease.conn, &ev) < 0)
@@ -203,6 +210,7 @@ static void *helper(void *arg)
 			hold_off(now);
 		}
 		seen = polls;
+		fns_hello_carry();
 		fns_inline_unlock();
 	}
 	return NULL;

@@ -55,6 +55,7 @@ struct fns_inline {
 	uint32_t streak, idle;  /* under lock: polls and posts in a row; the last polls, empty */
 	uint32_t corked;        /* under lock: sends left in the ring, see inline.c */
 	uint64_t corked_ns;     /* under lock: since when */
+	bool hello_full;        /* under lock: no other host can be asked about now */
 	uint64_t holdoff_ns, no_disarm_until_ns; /* under lock: see helper() */
 	uint32_t strikes;                        /* under lock: likewise */
 	/* helper's own */
@@ -78,6 +79,11 @@ void fns_helper_keep_deadline(void);
 /* Lets the engine go. Submissions that came while it was held are ours to take: their posters went
  * away. */
 void fns_inline_unlock(void);
+/* hello.c; helper thread. */
+void fns_hello_carry(void); /* under lock: asks about hosts that the engine wants to know of */
+/* Not under lock, these two. Takes what the keeper says; false: it has died. */
+bool fns_hello_take(void);
+void fns_hello_lost(void); /* there is another keeper */
 /* remote.c: the control socket; helper thread. Without one (its name is taken) all else works. */
 void fns_remote_start(void);
 void fns_remote_event(uint32_t tag);

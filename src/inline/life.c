@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -142,6 +143,17 @@ static const char *library_dir(char *buf, size_t len)
 	return buf;
 }
 
+/* Of our own receive buffer, what READ responses may fill. */
+static uint32_t read_budget(void)
+{
+	socklen_t len = sizeof(int);
+	int rcvbuf = 0;
+
+	if (getsockopt(fns_here.lease.sock, SOL_SOCKET, SO_RCVBUF, &rcvbuf, &len) < 0)
+		return 0;
+	return fns_rcvbuf_share((uint32_t)rcvbuf);
+}
+
 static bool make_engine(char *err, unsigned errlen)
 {
 	struct fns_wire_udp_cfg wc = {.sock = fns_here.lease.sock,
@@ -152,6 +164,7 @@ static bool make_engine(char *err, unsigned errlen)
 	struct fns_engine_cfg ec = {.start_ns = fns_clock_now_ns(),
 		.prefix = fns_here.lease.prefix,
 		.stats = fns_here.stats,
+		.read_budget = read_budget(),
 		.up = {.comp_event = up_comp_event, .async_event = up_async_event}};
 	size_t ring_bytes =
 		sizeof(struct fns_sq_shared) + FNS_INLINE_RING_SLOTS * sizeof(struct fns_sqd);

@@ -89,8 +89,8 @@ struct fns_keeper_peer_info {
 };
 
 /*
- * Asks the keeper what host is at remote, as seen from the address local (ifindex: of link-local
- * addresses, else 0). The answer comes within a second or so, in any order, to
+ * Asks the keeper what host is at remote, as seen from the address local (ifindex: looked at for
+ * link-local addresses). The answer comes within a second or so, in any order, to
  * fns_keeper_peer_take(); FNS_KEEPER_PEER_ASKS may be outstanding. Never blocks: -EAGAIN, ask
  * again later; -ECONNRESET: the keeper has died, and all answers outstanding with it.
  */

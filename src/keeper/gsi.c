@@ -14,11 +14,6 @@
 #define DATAGRAM    (FNS_MAD_PACKET_LEN + FNS_ICRC_LEN)
 #define UDP_HDR_LEN 8
 
-static bool link_local(const struct fns_gid *g)
-{
-	return g->b[0] == 0xfe && (g->b[1] & 0xc0) == 0x80;
-}
-
 static void gid_put_v4(struct fns_gid *g, const void *addr)
 {
 	memset(g->b, 0, 10);
@@ -104,7 +99,7 @@ static bool addresses(struct msghdr *mh, const struct sockaddr_storage *from, ui
 
 			memcpy(&pi, CMSG_DATA(c), sizeof(pi));
 			memcpy(m->dst.b, &pi.ipi6_addr, 16);
-			m->ifindex = link_local(&m->src) ? pi.ipi6_ifindex : 0;
+			m->ifindex = fns_gid_is_link_local(&m->src) ? pi.ipi6_ifindex : 0;
 			addressed = true;
 		}
 	}
@@ -152,7 +147,7 @@ static socklen_t address(
 	in6->sin6_family = AF_INET6;
 	in6->sin6_port = htons(port);
 	memcpy(&in6->sin6_addr, g->b, 16);
-	in6->sin6_scope_id = link_local(g) ? ifindex : 0;
+	in6->sin6_scope_id = fns_gid_is_link_local(g) ? ifindex : 0;
 	return sizeof(*in6);
 }
 

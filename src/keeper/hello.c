@@ -83,6 +83,7 @@ enum fns_hello_state fns_keeper_hello_ask(struct fns_keeper_hellos *h, const str
 	if (fns_gid_is_zero(local) || fns_gid_is_zero(remote) || fns_gid_is_multicast(local) ||
 		fns_gid_is_multicast(remote))
 		return FNS_HELLO_SILENT;
+	ifindex = fns_gid_is_link_local(remote) ? ifindex : 0;
 	p = find(h, local, remote, ifindex);
 	if (!p) {
 		p = take_entry(h);

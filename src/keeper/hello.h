@@ -21,7 +21,7 @@
 
 struct fns_keeper_hello_peer {
 	struct fns_gid remote, local;
-	uint32_t ifindex; /* of link-local addresses */
+	uint32_t ifindex; /* of link-local addresses, else 0 */
 	uint8_t state;    /* enum fns_hello_state; UNKNOWN: entry unused, or being asked */
 	bool used, asking;
 	uint8_t tries;
@@ -47,7 +47,8 @@ struct fns_keeper_hellos {
 void fns_keeper_hello_init(struct fns_keeper_hellos *h, const struct fns_hello *own, uint64_t seed);
 /*
  * What is known of an address; UNKNOWN: it is being asked now, ask again when `asking` has changed.
- * *out is written for FLEXINS only. Multicast and zero addresses are SILENT.
+ * *out is written for FLEXINS only. ifindex counts for link-local addresses.
+ * Multicast and zero addresses are SILENT.
  */
 enum fns_hello_state fns_keeper_hello_ask(struct fns_keeper_hellos *h, const struct fns_gid *local,
 	const struct fns_gid *remote, uint32_t ifindex, uint64_t now_ns, struct fns_hello *out);

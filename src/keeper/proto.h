@@ -60,7 +60,7 @@ enum fns_keeper_msg_type {
 /* HELLO, PEER: an address, and what it is. */
 struct fns_keeper_hello_msg {
 	uint8_t local[16], remote[16];
-	uint32_t ifindex; /* of link-local addresses, else 0 */
+	uint32_t ifindex; /* of link-local addresses */
 	uint32_t state;   /* enum fns_hello_state; from here on in replies only */
 	uint32_t ext, icrc, rcvbuf;
 	uint32_t version;

@@ -30,6 +30,12 @@ static inline bool fns_gid_is_zero(const struct fns_gid *g)
 	return fns_gid_equal(g, &zero);
 }
 
+/* Means something on one interface only. */
+static inline bool fns_gid_is_link_local(const struct fns_gid *g)
+{
+	return g->b[0] == 0xfe && (g->b[1] & 0xc0) == 0x80;
+}
+
 static inline bool fns_gid_is_multicast(const struct fns_gid *g)
 {
 	return g->b[0] == 0xff || (fns_gid_is_v4(g) && (g->b[12] & 0xf0) == 0xe0);

@@ -115,6 +115,29 @@ static void recognise(void **state)
 	free(b);
 }
 
+/* The interface is part of an address only where the address says nothing without it. */
+static void scopes(void **state)
+{
+	const struct fns_gid ll = {{0xfe, 0x80, [15] = 2}};
+	struct host *a = host(1, 1), *b = host(2, 2);
+	struct fns_hello got;
+
+	(void)state;
+	assert_int_equal(
+		fns_keeper_hello_ask(&a->h, &a->gid, &b->gid, 5, 0, &got), FNS_HELLO_UNKNOWN);
+	deliver(a, b, 0);
+	deliver(b, a, 0);
+	assert_int_equal(
+		fns_keeper_hello_ask(&a->h, &a->gid, &b->gid, 6, 0, &got), FNS_HELLO_FLEXINS);
+	fns_keeper_hello_ask(&a->h, &ll, &ll, 5, 0, &got);
+	fns_keeper_hello_ask(&a->h, &ll, &ll, 6, 0, &got);
+	assert_int_equal(a->n, 2);
+	assert_int_equal(a->sent[0].ifindex, 5);
+	assert_int_equal(a->sent[1].ifindex, 6);
+	free(a);
+	free(b);
+}
+
 static void silence(void **state)
 {
 	struct host *a = host(1, 1), *b = host(2, 2);
@@ -315,6 +338,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(recognise),
+		cmocka_unit_test(scopes),
 		cmocka_unit_test(silence),
 		cmocka_unit_test(refusal),
 		cmocka_unit_test(forgeries),
