@@ -26,6 +26,7 @@ enum {
 int fns_cli_error(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* A subcommand: argv[0] is its name. Returns the exit code. */
+int fns_cli_bench(int argc, char **argv);
 int fns_cli_capture(int argc, char **argv);
 int fns_cli_devices(int argc, char **argv);
 int fns_cli_fault(int argc, char **argv);

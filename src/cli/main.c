@@ -15,6 +15,7 @@ static const struct {
 	const char *name;
 	int (*fn)(int argc, char **argv);
 } subcommands[] = {
+	{"bench", fns_cli_bench},
 	{"capture", fns_cli_capture},
 	{"devices", fns_cli_devices},
 	{"fault", fns_cli_fault},
@@ -35,6 +36,7 @@ static const char help[] =
 	"  status     show running programs, their queue pairs and counters\n"
 	"  capture    write what a running program sends and receives to a file for Wireshark\n"
 	"  fault      lose, delay, corrupt packets of a running program; make its requests fail\n"
+	"  bench      measure the engine in memory, or on an emulated SmartNIC\n"
 	"  version    print the version\n"
 	"\n"
 	"Examples:\n"
@@ -158,7 +160,7 @@ static int dispatch(int argc, char **argv)
 			return subcommands[i].fn(argc - 1, argv + 1);
 	}
 	return fns_cli_error(FNS_EXIT_USAGE,
-		"no command '%s': expected run, devices, status, capture, fault or version; to run a program: flexins run -- %s",
+		"no command '%s': expected run, devices, status, capture, fault, bench or version; to run a program: flexins run -- %s",
 		name, name);
 }
 

@@ -51,6 +51,11 @@ void fns_log(enum fns_log_level level, const char *fmt, ...)
 	va_end(ap);
 }
 
+int fns_cli_bench(int argc, char **argv)
+{
+	return 0;
+}
+
 int fns_cli_capture(int argc, char **argv)
 {
 	return argc + !argv;
