@@ -195,7 +195,7 @@ unsigned fns_engine_transmit(struct fns_engine *e)
 {
 	struct fns_nic *nic = &e->nic;
 	int32_t left = FNS_SCHED_BYTES;
-	unsigned turns = 0;
+	unsigned turns = 0, starved = 0;
 	struct fns_list *n;
 
 	if (nic->txq.blocked && !fns_txq_flush(nic))
@@ -215,6 +215,14 @@ unsigned fns_engine_transmit(struct fns_engine *e)
 			qp->deficit = 0;
 			continue;
 		}
+		if (before != qp->deficit)
+			starved = 0;
+		/*
+		 * The wire has room: it lacks a staging buffer or a place in the DMA queue. Those
+		 * behind it may hold what it waits for, ready to be sent.
+		 */
+		if (r == FNS_TX_BLOCKED && !nic->txq.blocked && starved++ < FNS_STAGE_BUFS)
+			r = FNS_TX_MORE;
 		if (fns_list_empty(&qp->sched)) {
 			if (r == FNS_TX_MORE)
 				fns_list_push_back(&nic->active, &qp->sched);

@@ -372,7 +372,7 @@ struct fns_qp {
 enum fns_tx_result {
 	FNS_TX_IDLE,    /* nothing to send, or waiting: somebody will activate it again */
 	FNS_TX_MORE,    /* budget used up */
-	FNS_TX_BLOCKED, /* the wire is full */
+	FNS_TX_BLOCKED, /* the wire is full, or what the payload needs is not to be had now */
 };
 
 /* A transport; slots run on the engine's thread. */
