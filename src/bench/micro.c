@@ -3,6 +3,7 @@
 #include "bench/micro.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/util.h"
@@ -51,6 +52,8 @@ struct fns_micro *fns_micro_create(const struct fns_micro_cfg *cfg)
 		fns_assert(nc.dma);
 		m->node[i] = fns_node_create(&nc);
 	}
+	for (size_t k = 0; k < m->node[0]->mem_bytes; k++)
+		m->node[0]->mem[k] = (uint8_t)(k * 7 + (k >> 8) * 13 + 1);
 	fns_node_connect(m->node[0], m->node[1], START_NS);
 	m->posted = calloc(cfg->qps, sizeof(*m->posted));
 	m->done = calloc(cfg->qps, sizeof(*m->done));
@@ -120,4 +123,16 @@ uint64_t fns_micro_run(struct fns_micro *m, uint64_t messages, uint64_t *packets
 	}
 	*packets = fns_node_count(m->node[1], FNS_C_rx_packets) - before;
 	return n;
+}
+
+bool fns_micro_intact(const struct fns_micro *m)
+{
+	const struct fns_node *n = m->node[0];
+	size_t i;
+
+	for (i = 0; i < (size_t)m->cfg.qps * m->cfg.depth; i++)
+		if (memcmp(n->mem + i * n->stride, m->node[1]->mem + i * n->stride, m->cfg.size) !=
+			0)
+			return false;
+	return true;
 }

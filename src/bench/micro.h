@@ -28,5 +28,7 @@ void fns_micro_destroy(struct fns_micro *m);
  * data packets that arrived, acknowledgements not counted. Asserts if the engines come to rest.
  */
 uint64_t fns_micro_run(struct fns_micro *m, uint64_t messages, uint64_t *packets);
+/* Does the receiver's memory hold what the sender's does? True once every slot was written. */
+bool fns_micro_intact(const struct fns_micro *m);
 
 #endif

@@ -321,6 +321,7 @@ bool fns_snic_measure(
 	const struct fns_snic_params *p, const struct fns_snic_case *c, struct fns_snic_result *out)
 {
 	struct bench *b = create(p, c);
+	uint64_t flying = (uint64_t)b->pairs * b->host[0].qps * p->depth;
 	uint64_t packets = FNS_DIV_UP(c->size, 4096u), lap = 0, warm, n, t0, done, latency,
 		 waits = 0;
 	struct fns_snic_counts a, z;
@@ -331,8 +332,9 @@ bool fns_snic_measure(
 	/* A ring is measured over whole laps, once all its buffers were in use. */
 	if (c->receive && c->rx != FNS_SNIC_RX_IN_CACHE)
 		lap = (uint64_t)p->ring_kb * 1024 / FNS_SNIC_BUF / packets;
-	warm = FNS_MAX(p->messages, 2 * lap);
-	n = FNS_MAX(p->messages, lap);
+	/* Many times what is outstanding, which may complete in one go. */
+	warm = FNS_MAX(FNS_MAX(p->messages / 2, 4 * flying), 2 * lap);
+	n = FNS_MAX(FNS_MAX(p->messages, 16 * flying), lap);
 	ok = run_until(b, warm);
 	a = b->card->n;
 	t0 = b->vt.now_ps;

@@ -65,7 +65,7 @@ static void script(
 	fprintf(out,
 		"set terminal svg size 1100,%zu background \"white\" font \"sans,12\"\n"
 		"set multiplot layout %zu,2\n"
-		"set logscale x 2\nset yrange [0:*]\nset grid\nset key left top\n",
+		"set logscale x 2\nset yrange [0:*]\nset grid\nset key outside bottom center horizontal\n",
 		rows * 400, rows);
 	for (i = 0; i < n; i = k) {
 		for (k = i; k < n && pt[k].figure == pt[i].figure; k++)

@@ -9,9 +9,11 @@
 
 #define PAGE_SHIFT 12
 
+#define PAGE_LINES (1u << (PAGE_SHIFT - 6))
+
 struct page {
-	uint64_t addr; /* page address + 1; 0: empty */
-	uint64_t name;
+	uint64_t addr;  /* page address + 1; 0: empty */
+	uint32_t *name; /* of its lines, + 1; 0: not used yet */
 };
 
 struct fns_snic_cache {
@@ -23,6 +25,7 @@ struct fns_snic_cache {
 	uint64_t *used;    /* tick of the last access */
 	struct page *page; /* open addressing, a power of two of them */
 	uint64_t npages, page_cap;
+	uint32_t nlines; /* names given */
 };
 
 struct fns_snic_cache *fns_snic_cache_create(
@@ -49,8 +52,12 @@ struct fns_snic_cache *fns_snic_cache_create(
 
 void fns_snic_cache_destroy(struct fns_snic_cache *c)
 {
+	uint64_t i;
+
 	if (!c)
 		return;
+	for (i = 0; c->page && i < c->page_cap; i++)
+		free(c->page[i].name);
 	free(c->tag);
 	free(c->used);
 	free(c->page);
@@ -80,18 +87,21 @@ static void grow(struct fns_snic_cache *c)
 	c->page_cap = cap;
 }
 
-static uint64_t rename_page(struct fns_snic_cache *c, uint64_t addr)
+static struct page *page_of(struct fns_snic_cache *c, uint64_t addr)
 {
 	struct page *p = find(c->page, c->page_cap, addr);
 
 	if (p->addr)
-		return p->name;
+		return p;
 	if (c->npages * 2 >= c->page_cap) {
 		grow(c);
 		p = find(c->page, c->page_cap, addr);
 	}
-	*p = (struct page){.addr = addr + 1, .name = c->npages++};
-	return p->name;
+	p->addr = addr + 1;
+	p->name = calloc(PAGE_LINES, sizeof(*p->name));
+	fns_assert(p->name);
+	c->npages++;
+	return p;
 }
 
 #define TAG(line) (((line) + 1) << 1)
@@ -158,19 +168,20 @@ static void touch(struct fns_snic_cache *c, enum fns_snic_access kind, uint64_t 
 void fns_snic_cache_access(struct fns_snic_cache *c, enum fns_snic_access kind, const void *p,
 	size_t len, struct fns_snic_traffic *t)
 {
-	const uint64_t page_mask = (1u << PAGE_SHIFT) - 1;
-	uint64_t at = (uintptr_t)p, end = at + len, name = 0, named = UINT64_MAX;
+	uint64_t at = (uintptr_t)p, end = at + len;
+	struct page *page = NULL;
 
 	while (at < end) {
 		uint64_t begin = at & ~(uint64_t)(FNS_SNIC_LINE - 1), next = begin + FNS_SNIC_LINE;
 		bool whole = at == begin && next <= end;
+		uint32_t *name;
 
-		if (at >> PAGE_SHIFT != named) {
-			named = at >> PAGE_SHIFT;
-			name = rename_page(c, named);
-		}
-		touch(c, kind, (name << PAGE_SHIFT | (begin & page_mask)) / FNS_SNIC_LINE, whole,
-			t);
+		if (!page || page->addr != (at >> PAGE_SHIFT) + 1)
+			page = page_of(c, at >> PAGE_SHIFT);
+		name = &page->name[begin / FNS_SNIC_LINE % PAGE_LINES];
+		if (!*name)
+			*name = ++c->nlines;
+		touch(c, kind, *name - 1, whole, t);
 		at = next;
 	}
 }

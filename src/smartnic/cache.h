@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The last-level cache in front of the NIC's DRAM: set-associative, least recently used, 64-byte
- * lines, over the addresses that the engine and the wire really use. Pages of 4 KiB are renamed in
- * the order of their first use, as an operating system hands out memory, so that results do not
- * depend on where this process's heap lies. Only tags: no data. Used by the model.
+ * lines, over the addresses that the engine and the wire really use. Lines are renamed in the order
+ * of their first use, so that results do not depend on where this process's heap lies (nor where in
+ * a page a block begins, as long as it begins on a line). Only tags: no data. Used by the model.
  */
 #ifndef FNS_SMARTNIC_CACHE_H
 #define FNS_SMARTNIC_CACHE_H

@@ -16,6 +16,7 @@
 
 #define TX_QUEUE   512u /* packets of a port that the NIC has not sent yet, at most */
 #define MAX_PACKET 4160u
+#define HDR_SLOT   128u /* of NIC memory, for each packet's header */
 
 struct port;
 
@@ -50,6 +51,8 @@ struct port {
 	bool refused;
 	uint32_t views_out;
 	uint64_t waits;
+	uint8_t *hdr; /* TX_QUEUE slots in NIC memory, used in turn */
+	uint32_t hdr_at;
 	uint8_t *mem;
 	uint8_t **free; /* buffers: a stack, or a ring from free_at on */
 	uint32_t nfree, free_at;
@@ -316,12 +319,14 @@ static void charge(struct port *p, const struct fns_frame *f, struct fns_job *j)
 {
 	struct fns_snic *s = p->card;
 	uint64_t near = s->p.wqe_bytes + f->hdr_len, host = 0;
+	uint8_t *hdr = p->hdr + (size_t)(p->hdr_at++ % TX_QUEUE) * HDR_SLOT;
 	unsigned i;
 
 	fns_snic_core_spend(p->cfg.core, s->p.core_tx_ns);
-	fns_snic_core_write(p->cfg.core, f->hdr, f->hdr_len);
+	memcpy(hdr, f->hdr, f->hdr_len);
+	fns_snic_core_write(p->cfg.core, hdr, f->hdr_len);
 	fns_job_init(j, p->net->vt, gathered);
-	fns_snic_stage_mem(s, j, FNS_SNIC_READ, f->hdr, f->hdr_len);
+	fns_snic_stage_mem(s, j, FNS_SNIC_READ, hdr, f->hdr_len);
 	for (i = 0; i < f->nsg; i++) {
 		if (f->sg[i].region) {
 			host += f->sg[i].len;
@@ -410,6 +415,7 @@ static void destroy(struct fns_wire *w)
 	if (!w)
 		return;
 	p->net->port[p->cfg.side][p->cfg.index] = NULL;
+	free(p->hdr);
 	free(p->mem);
 	free(p->free);
 	free(p);
@@ -453,7 +459,8 @@ struct fns_wire *fns_snic_port_create(struct fns_snic_net *n, const struct fns_s
 		p->mem = aligned_alloc(
 			4096, FNS_ALIGN_UP((size_t)cfg->buffers * FNS_SNIC_BUF, (size_t)4096));
 		p->free = calloc(cfg->buffers, sizeof(*p->free));
-		fns_assert(p->mem && p->free);
+		p->hdr = aligned_alloc(4096, TX_QUEUE * HDR_SLOT);
+		fns_assert(p->mem && p->free && p->hdr);
 		for (i = 0; i < cfg->buffers; i++)
 			p->free[i] = p->mem + (size_t)i * FNS_SNIC_BUF;
 		p->nfree = cfg->buffers;
