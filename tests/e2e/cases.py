@@ -133,6 +133,26 @@ def pair_case(cmd, topology, six=False, t=60):
     return Case(f"{cmd} over {topology}", run)
 
 
+UCX_TESTS = (("tag_bw", 65536, 200), ("tag_lat", 8, 500), ("ucp_put_bw", 65536, 200), ("ucp_get", 4096, 200), ("ucp_fadd", 8, 200))
+# A line of figures: the iterations done, three times, four rates.
+UCX_OK = r"(?m)^ +{n}( +\d+\.\d+){{5}}( +\d+){{2}}\s*$"
+
+
+def ucx(tls):
+    """UCX on its verbs transports, which MPI and others stand on. Short: each of its programs opens some queue pairs of each kind."""
+
+    def run(lab):
+        if not shutil.which("ucx_perftest"):
+            raise Skipped("ucx_perftest is not installed (package ucx-utils)")
+        server, client = lab.joined(4200)
+        env = {"UCX_TLS": tls, "UCX_NET_DEVICES": "flexins0:1", "UCX_WARN_UNUSED_ENV_VARS": "n"}
+        for i, (test, size, n) in enumerate(UCX_TESTS):
+            s, c = lab.pair(server, client, "ucx_perftest", 18515 + i, client_extra=f"-f -t {test} -s {size} -n {n} -w 10", env=env)
+            lab.finish_pair(s, c, 60, [UCX_OK.format(n=n)])
+
+    return Case(f"ucx_perftest over {tls}", run)
+
+
 def several_pairs(pairs, topology):
     """(command, ...) all at once, each a server on one host and a client on the other."""
 
@@ -488,6 +508,8 @@ TABLE = [
     *[captured(f"{cmd} -x {{six}}", six=True) for cmd in ("ib_send_bw -n 300", "ib_send_bw -n 300 -c UC", "ib_send_bw -n 300 -c UD")],
     Case("flexins capture start and stop, drops have comments", capture_at_run_time),
     Case("flexins run --capture: names of files", capture_names),
+    ucx("rc_verbs,ud_verbs"),
+    ucx("ud_verbs"),
     Case("four pairs at once on one host", several_pairs(FOUR, "lo"), alone=True),
     Case("two hosts with two processes each", several_pairs(["ib_write_bw -D 3", "ib_send_bw -D 3"], "1500"), alone=True),
     Case("two hosts with four processes each, latency beside bandwidth",
