@@ -4,12 +4,12 @@
 BUILD ?= build
 MESON_ARGS ?=
 
-.PHONY: demo check build bench fuzz soak interop deps format install clean help
+.PHONY: demo check build bench fuzz soak interop deps deps-full format install clean help
 
 demo: build
 	@scripts/demo $(BUILD)
 
-check: deps
+check: deps-full
 	@scripts/check --build $(BUILD)
 
 build: deps $(BUILD)/build.ninja
@@ -22,17 +22,22 @@ bench: build
 	@bench/run-write-bw-vs-iperf3
 	@bench/run-send-lat-vs-udp
 
-fuzz: deps
+fuzz: deps-full
 	@tests/fuzz/run --build $(BUILD) --time $(or $(TIME),20)
 
-interop: build
+interop: deps-full build
 	@tests/interop/run --build $(BUILD)
 
-soak: build
+# 77: there can be no guest here, and the reason was said.
+soak: deps-full build
 	@$(BUILD)/sim/flexins-sim --soak $(or $(TIME),60)
+	@tests/interop/run --build $(BUILD) --full --time $(or $(TIME),60) || [ $$? -eq 77 ]
 
 deps:
 	@scripts/deps
+
+deps-full:
+	@scripts/deps --full
 
 format:
 	@scripts/check-format --fix
@@ -46,12 +51,12 @@ clean:
 
 help:
 	@echo 'make demo     install what is missing, build, and watch ib_write_bw move data without any RDMA hardware'
-	@echo 'make check    the tests (but fuzz, soak, interop); ends with "N passed, N failed, N skipped"'
+	@echo 'make check    every test; up to half an hour; ends with "N passed, N failed, N skipped"'
 	@echo 'make build    build into $(BUILD)/; then: ./$(BUILD)/flexins run -- COMMAND'
 	@echo 'make bench    FlexiNS against its references on this machine (takes some minutes)'
 	@echo 'make fuzz     every fuzzer for TIME=20 seconds'
-	@echo 'make soak     the simulator on all cores over new seeds for TIME=60 seconds'
-	@echo 'make interop  against the Linux kernel in an emulated machine (QEMU; some minutes)'
+	@echo 'make soak     new seeds: the simulator on all cores for TIME=60 seconds, then all that interop can do for TIME seconds'
+	@echo 'make interop  against the Linux kernel in an emulated machine (QEMU; some minutes; part of check)'
 	@echo 'make format   rewrite the C files in the house format'
 	@echo 'make install  install under the prefix (MESON_ARGS=--prefix=...)'
 	@echo 'make clean    remove $(BUILD)/'
