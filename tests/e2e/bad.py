@@ -109,12 +109,11 @@ def keeper_killed(cmd, times):
                     k = lab.status(h)["keeper"]
                     return k and k["pid"] != pid
 
-                lab.wait_for(back, 5, "no new keeper within 5 s")
-        lab.expect(s.running() and c.running(), "the transfer ended before the keepers did: nothing was tested")
+                lab.wait_for(back, 5, "no new keeper")
         # A newcomer gets a slot of its own from the new keeper.
         s2, c2 = lab.pair(a, b, "ibv_rc_pingpong -g 0 -c", 18600)
         lab.finish_pair(s2, c2, 30, [PINGPONG_OK])
-        lab.finish_pair(s, c, 40, [PERFTEST_OK])
+        lab.goes_on(b, s, c)
 
     return run
 
@@ -343,8 +342,8 @@ TABLE = [
     Case("no usable interface", no_interface),
     Case("unknown interface in FLEXINS_IFACE", unknown_interface),
     Case("MTU too small", mtu_too_small),
-    Case("keeper killed three times under WRITE", keeper_killed("ib_write_bw -D 8", 3)),
-    Case("keeper killed under SEND both ways", keeper_killed("ib_send_bw -b -D 6", 1)),
+    Case("keeper killed three times under WRITE", keeper_killed("ib_write_bw -D 300", 3)),
+    Case("keeper killed under SEND both ways", keeper_killed("ib_send_bw -b -D 300", 1)),
     Case("keeper killed while programs open the device", keeper_killed_while_opening),
     Case("client killed, between hosts", client_killed("4200", False)),
     Case("client killed, one host", client_killed("lo", False)),

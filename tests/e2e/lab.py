@@ -11,6 +11,10 @@ import threading
 import time
 
 
+# Limits are there to find what hangs; where the processors are busy with something else, everything takes a few times as long.
+PATIENCE = 4
+
+
 class Failed(Exception):
     pass
 
@@ -58,17 +62,17 @@ class Program:
     def wait(self, seconds):
         """Exit status; a program that does not end in time fails the case."""
         try:
-            return self.p.wait(seconds)
+            return self.p.wait(PATIENCE * seconds)
         except subprocess.TimeoutExpired:
-            raise Failed(f"{self.label} was still running after {seconds:.0f} s") from None
+            raise Failed(f"{self.label} was still running after {PATIENCE * seconds:.0f} s") from None
 
     def wait_text(self, pattern, seconds):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         while not re.search(pattern, self.text()):
             if not self.running() and not re.search(pattern, self.text()):
                 raise Failed(f"{self.label} ended with status {self.p.returncode} before it said {pattern!r}")
             if time.monotonic() > end:
-                raise Failed(f"{self.label} did not say {pattern!r} within {seconds} s")
+                raise Failed(f"{self.label} did not say {pattern!r} within {PATIENCE * seconds} s")
             time.sleep(0.03)
 
     def kill(self, sig=signal.SIGKILL):
@@ -184,7 +188,7 @@ class Lab:
             raise Failed(message)
 
     def wait_for(self, what, seconds, message):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         while not what():
             if time.monotonic() > end:
                 raise Failed(message)
@@ -216,6 +220,16 @@ class Lab:
         self.expect(rc == 0, f"server: exit status {rc}")
         for pat in patterns:
             self.expect(re.search(pat, c.text(), re.M), f"the client's output does not match {pat!r}")
+
+    def goes_on(self, host, *programs):
+        """The transfer that these programs are at goes on. Ends them: they run for as long as a case needs, by no clock."""
+        start = self.counters(host).get("tx_packets", 0)
+        self.wait_for(lambda: self.counters(host).get("tx_packets", 0) > start + 1000, 20, "no traffic any more")
+        for p in programs:
+            self.expect(p.running(), f"{p.label} has ended")
+        for p in programs:
+            p.kill()
+            p.p.wait(20)
 
     def gid_index(self, host, addr):
         """Index of the GID made of this IPv6 address."""
@@ -249,13 +263,13 @@ class Lab:
 
     def expect_nothing_left(self, seconds=20):
         """The keeper leaves soon after its last client, and nobody else stays behind."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         while True:
             left = self.left_over()
             if not left:
                 return
             if time.monotonic() > end:
-                raise Failed(f"still running {seconds} s after the end: {left}")
+                raise Failed(f"still running {PATIENCE * seconds} s after the end: {left}")
             time.sleep(0.4)
 
     def transcript(self):

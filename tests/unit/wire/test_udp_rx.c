@@ -292,9 +292,10 @@ static void test_identification_idle(void **s)
 	raw_send(r, pkt, packet(r, pkt, 50, 0, 1000));
 	assert_true(arrives(r));
 	nanosleep(&nap, NULL);
-	raw_send(r, pkt, packet(r, pkt, 50, 0, 1300));
+	/* 700 ahead: more than without the silence, less than with it. 4200: more than after any. */
+	raw_send(r, pkt, packet(r, pkt, 50, 0, 1700));
 	assert_true(arrives(r));
-	raw_send(r, pkt, packet(r, pkt, 50, 0, 3000));
+	raw_send(r, pkt, packet(r, pkt, 50, 0, 5900));
 	refused(r, FNS_C_drop_icrc);
 	for (int shared = 0; shared < 2; shared++) {
 		struct udp_wire *w = udp_of(r->p->b.w);
