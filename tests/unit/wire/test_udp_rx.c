@@ -292,7 +292,8 @@ static void test_identification_idle(void **s)
 	raw_send(r, pkt, packet(r, pkt, 50, 0, 1000));
 	assert_true(arrives(r));
 	nanosleep(&nap, NULL);
-	/* 700 ahead: more than without the silence, less than with it. 4200: more than after any. */
+	/* 700 ahead: more than without the silence, less than with it. 4200: more than after any.
+	 */
 	raw_send(r, pkt, packet(r, pkt, 50, 0, 1700));
 	assert_true(arrives(r));
 	raw_send(r, pkt, packet(r, pkt, 50, 0, 5900));
