@@ -57,7 +57,7 @@ class Guest:
                 return got, m
             got.append(line)
 
-    def wait_ready(self, seconds=90):
+    def wait_ready(self, seconds=300):
         self._until(r"GUEST-READY$", seconds)
 
     def sh(self, command, seconds=20):
