@@ -73,6 +73,7 @@ int sim_ctl(struct sim_host *h, struct fns_ctl *m)
 	fns_engine_control(h->e, m, h->w->now);
 	sim_trace(h->w, "host %u: control %u handle %u = %d", h->idx, m->op, m->handle, m->result);
 	sim_hash(h->w, (uint64_t)m->op << 32 | (uint32_t)m->result);
+	sim_hello_ask(h);
 	sim_host_wake(h, fns_rng_below(&h->rng, 500));
 	return m->result;
 }
@@ -169,6 +170,9 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp
 	h->advance_at = UINT64_MAX;
 	h->nqp_planned = nqp;
 	h->arena = arena_size(w, nqp);
+	h->rcvbuf = idx == 0 && w->p.rcvbuf_first ? w->p.rcvbuf_first : w->p.rcvbuf;
+	h->standard = w->p.standard >> idx & 1;
+	fns_rng_seed(&h->hello_rng, sim_mix(w->seed * 5 + 13 + idx));
 	sim_mem_init(h);
 	/* large, and hardly any of it is ever touched: pages that are zero come for nothing */
 	h->stats = mmap(NULL, sizeof(*h->stats), PROT_READ | PROT_WRITE,
@@ -194,7 +198,10 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp
 		.start_ns = w->now,
 		.prefix = h->prefix,
 		.up = {comp_event, async_event, h}};
-	if (fns_rng_below(&h->rng, 3) == 0) { /* narrow windows: everybody waits for somebody */
+	if (w->p.wide && h->rcvbuf)
+		cfg.read_budget = fns_rcvbuf_share(h->rcvbuf);
+	if (fns_rng_below(&h->rng, 3) == 0 &&
+		!w->p.wide) { /* narrow windows: everybody waits for somebody */
 		cfg.peer_budget = (uint32_t)sim_rand(&h->rng, 1000, 60000);
 		cfg.read_budget = (uint32_t)sim_rand(&h->rng, 1000, 60000);
 	}
@@ -323,6 +330,7 @@ void sim_host_advance(struct sim_host *h)
 	if (h->sim_dma)
 		fns_dma_sim_set_now(h->dma, w->now);
 	work = fns_engine_advance(h->e, w->now, what);
+	sim_hello_ask(h);
 	poll_all(h);
 	next = fns_engine_next(h->e);
 	sim_hash(w, (uint64_t)work << 32 ^ next);

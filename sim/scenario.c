@@ -549,7 +549,10 @@ const struct sim_scenario *sim_scenario_at(unsigned i)
 	if (i < FNS_ARRAY_SIZE(scenarios))
 		return &scenarios[i];
 	i -= FNS_ARRAY_SIZE(scenarios);
-	return i < sim_net_nscenarios ? &sim_net_scenarios[i] : NULL;
+	if (i < sim_net_nscenarios)
+		return &sim_net_scenarios[i];
+	i -= sim_net_nscenarios;
+	return i < sim_hello_nscenarios ? &sim_hello_scenarios[i] : NULL;
 }
 
 const struct sim_scenario *sim_scenario_find(const char *name)

@@ -76,6 +76,12 @@ enum sim_pattern { /* who talks to whom */
 	SIM_PERMUTATION,   /* each to the next one in a random circle */
 };
 
+enum sim_hello { /* what hosts learn of each other */
+	SIM_HELLO_NONE,
+	SIM_HELLO_TRUE,
+	SIM_HELLO_ANY, /* anything, several times */
+};
+
 enum { /* IP ECN bits */
 	SIM_ECT1 = 1,
 	SIM_ECT0 = 2,
@@ -100,6 +106,7 @@ struct sim_params {
 	uint32_t port_bytes;   /* a switch port queue; 0: no limit */
 	uint32_t ecn_bytes;    /* a queue longer than this is marked; 0: none */
 	uint32_t rcvbuf;       /* receiver's buffer, in cost */
+	uint32_t rcvbuf_first; /* that of host 0; 0: as the others */
 	uint32_t egress_bytes; /* backlog at which the sender's wire is full */
 	uint32_t full_ppm;     /* tx_burst refuses at random */
 	uint32_t frame_fault_ppm;
@@ -110,6 +117,10 @@ struct sim_params {
 	uint8_t timeout_lo, timeout_hi, retry_cnt, rnr_retry;
 	uint8_t bad_lo, bad_hi; /* one request of each pair is wrong in one of these ways */
 	uint8_t pattern;        /* enum sim_pattern */
+	uint8_t hello;          /* enum sim_hello */
+	uint32_t hello_ns;      /* answers take up to this */
+	uint32_t standard;      /* hosts, a bit each, that are no FlexiNS */
+	bool wide;              /* no engine has narrow windows of its own */
 	bool srq, psn_wrap, one_sided /* only the first of a pair posts */, no_recv, cq_overrun;
 };
 
@@ -126,6 +137,9 @@ struct sim_scenario {
 /* scenario_net.c: those about the network */
 extern const struct sim_scenario sim_net_scenarios[];
 extern const unsigned sim_net_nscenarios;
+/* hello.c: those about what hosts know of each other */
+extern const struct sim_scenario sim_hello_scenarios[];
+extern const unsigned sim_hello_nscenarios;
 /* All of them, by number; NULL past the last. */
 const struct sim_scenario *sim_scenario_at(unsigned i);
 /* NULL: there is none of this name. */
@@ -162,7 +176,8 @@ enum sim_ev_kind {
 	SIM_EV_POLL,
 	SIM_EV_ACTION,
 	SIM_EV_PORT,
-	SIM_EV_PAUSE
+	SIM_EV_PAUSE,
+	SIM_EV_HELLO
 };
 
 struct sim_packet {
@@ -373,6 +388,11 @@ struct sim_host {
 	struct fns_dma *dma;
 	struct fns_stats *stats;
 	bool sim_dma;
+	uint32_t rcvbuf;
+	bool standard;             /* stands for another RoCEv2 implementation */
+	struct fns_rng hello_rng;  /* its own: other scenarios draw as ever */
+	uint64_t told_standard_ns; /* when it last heard that a peer is one; 0: never */
+	uint32_t hellos;
 	/* scheduling */
 	uint64_t advance_at, advance_seq;
 	uint64_t paused_until;
@@ -424,6 +444,15 @@ void sim_qp_destroy(struct sim_qp *q);
 void sim_cq_create(struct sim_host *h, uint32_t log2);
 void sim_srq_create(struct sim_host *h, uint32_t max_wr);
 struct sim_qp *sim_qp_find(struct sim_host *h, uint32_t qpn);
+
+/* hello.c */
+/* Asks about hosts that the engine wants to know of. */
+void sim_hello_ask(struct sim_host *h);
+/* The answer about a host has come. */
+void sim_hello_told(struct sim_host *h, uint32_t about);
+/* A packet leaves h, before its ICRC is made; one has reached it, ICRC checked. */
+void sim_hello_tx(struct sim_host *h, uint8_t *pkt, const struct sim_host *to);
+void sim_hello_rx(const struct sim_host *h, uint8_t *pkt);
 
 /* post.c */
 void sim_app(struct sim_qp *q);

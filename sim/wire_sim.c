@@ -151,6 +151,7 @@ static struct sim_packet *gather(struct sim_wire *s, struct fns_frame *f, const 
 		sim_fail(w, "host %u: pieces do not add up to payload_len %u", s->h->idx,
 			f->payload_len);
 	memset(p->data + at, 0, f->pad);
+	sim_hello_tx(s->h, p->data, w->host[path->dst]);
 	put_le32(p->data + len - FNS_ICRC_LEN, icrc_of(w, p) ^ f->icrc_xor);
 	w->alive_packets++;
 	return p;
@@ -197,7 +198,7 @@ void sim_wire_deliver(struct sim_host *h, struct sim_packet *p)
 		sim_net_drop(h->w, p, SIM_DROP_DEAD);
 		return;
 	}
-	if (h->w->p.rcvbuf && s->cost + p->cost > h->w->p.rcvbuf) {
+	if (h->rcvbuf && s->cost + p->cost > h->rcvbuf) {
 		sim_net_drop(h->w, p, SIM_DROP_OVERRUN);
 		return;
 	}
@@ -232,6 +233,7 @@ static unsigned rx_burst(struct fns_wire *base, struct fns_rx_view *views, unsig
 		}
 		buf = s->buf[--s->nfree];
 		memcpy(buf, p->data, p->len);
+		sim_hello_rx(s->h, buf);
 		views[n] = (struct fns_rx_view){.data = buf,
 			.len = p->len - FNS_ICRC_LEN,
 			.ecn = p->ecn,

@@ -140,6 +140,9 @@ bool sim_step(struct sim_world *w)
 	case SIM_EV_PAUSE:
 		sim_net_pause(w, ev.arg / 2, ev.arg & 1);
 		break;
+	case SIM_EV_HELLO:
+		sim_hello_told(h, ev.arg);
+		break;
 	case SIM_EV_ACTION:
 		sim_trace(w, "action %u", ev.arg);
 		if (w->scenario->action)
