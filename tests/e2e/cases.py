@@ -273,6 +273,44 @@ def steady_state_loss(qps):
     return run
 
 
+def hosts_know_each_other(lab):
+    """Each learns the other's receive buffer, by both families; nothing is then lost for want of room in a small one, not even
+    datagrams, which are never sent again."""
+    a, b = lab.joined(1500)
+    size = {a: 65536, b: 262144}  # the kernel charges twice what is asked for
+    env = {h: {"FLEXINS_RCVBUF": str(size[h] // 2)} for h in size}
+
+    def pair(tool):
+        s = lab.flexins(a, f"{tool} -p 18515", env=env[a])
+        lab.wait_listening(s, 18515)
+        return s, lab.flexins(b, f"{tool} -p 18515 {a.addr}", env=env[b])
+
+    def known(h, addr):
+        return next((p for p in lab.status(h)["peers"] if p["address"] == addr), {})
+
+    gid = lab.gid_index(a, a.addr6)
+    lab.wait_for(lambda: lab.status(a)["keeper"] is None, 20, "the keeper that this started, with default buffers, stays")
+    for six in (False, True):
+        s, c = pair(f"ib_write_bw -D 3 -x {gid if six else 0}")
+        for h, other in ((a, b), (b, a)):
+            addr = other.addr6 if six else other.addr
+            lab.wait_for(lambda: known(h, addr).get("kind") == "flexins", 15, f"{addr} is not known as FlexiNS")
+            p = known(h, addr)
+            lab.expect(p["receive_buffer"] == size[other] and p["extensions"] == ["credit"] and p["icrc"] == ["standard"], f"known: {p}")
+            lab.expect(f"{addr} " in lab.command(h, "status") and f"receive buffer {size[other]} B" in lab.command(h, "status"),
+                       "the text form does not say it")
+        lab.finish_pair(s, c, 30)
+    s, c = pair("ib_send_bw -c UD -D 5")
+    lab.wait_for(lambda: lab.counters(b).get("tx_packets", 0) > 1000, 20, "no traffic")
+    time.sleep(0.5)
+    before, lost_before = lab.counters(b)["tx_packets"], buffer_overruns(lab, a)
+    time.sleep(2)
+    sent, lost = lab.counters(b)["tx_packets"] - before, buffer_overruns(lab, a) - lost_before
+    lab.expect(sent > 1000, "no traffic any more")
+    lab.expect(lost == 0, f"{lost} datagrams of {sent} found the small buffer full")
+    lab.finish_pair(s, c, 30)
+
+
 def other_port(lab):
     a, b = lab.joined(1500)
     s, c = lab.pair(a, b, "ibv_rc_pingpong -g 0 -c", 18515, env={"FLEXINS_PORT": "4792"})
@@ -488,6 +526,7 @@ TABLE = [
     Case("flexins run passes exit status and signals", exit_status),
     Case("flexins run in a command substitution", command_substitution),
     Case("flexins status shows slots, queue pairs, packets", status_counts),
+    Case("hosts know each other, and their receive buffers", hosts_know_each_other),
     Case("FLEXINS_PORT", other_port),
     Case("IPv6 switched off", no_ipv6),
     *[pair_case(row[0], topo, **(row[2] if len(row) > 2 else {})) for row in PAIRS for topo in row[1]],
