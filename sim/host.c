@@ -171,7 +171,7 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp
 	h->nqp_planned = nqp;
 	h->arena = arena_size(w, nqp);
 	h->rcvbuf = idx == 0 && w->p.rcvbuf_first ? w->p.rcvbuf_first : w->p.rcvbuf;
-	h->standard = w->p.standard >> idx & 1;
+	h->standard = idx < 32 && (w->p.standard >> idx & 1);
 	fns_rng_seed(&h->hello_rng, sim_mix(w->seed * 5 + 13 + idx));
 	sim_mem_init(h);
 	/* large, and hardly any of it is ever touched: pages that are zero come for nothing */
