@@ -278,18 +278,20 @@ static int show(bool json)
 		printf("{\n  \"slots\": [");
 	rc = fns_keeper_status(&opts, on_slot, &st, &info, err, sizeof(err));
 	if (rc == -ECONNREFUSED) {
-		puts(json ? "],\n  \"keeper\": null\n}"
+		puts(json ? "],\n  \"peers\": [],\n  \"keeper\": null\n}"
 			  : "No program of yours uses FlexiNS in this network namespace (no keeper runs).");
 		return FNS_EXIT_OK;
 	}
 	if (rc != 0) {
 		if (json)
-			puts("],\n  \"keeper\": null\n}");
+			puts("],\n  \"peers\": [],\n  \"keeper\": null\n}");
 		return fns_cli_error(FNS_EXIT_FAILURE, "%s", err[0] != '\0' ? err : strerror(-rc));
 	}
 	if (json)
 		printf("],\n  \"peers\": [");
 	rc = fns_keeper_peers(&opts, on_peer, &st, err, sizeof(err));
+	if (rc == -ECONNREFUSED || rc == -ECONNRESET)
+		rc = 0; /* it has just left, and forgot everything */
 	if (rc != 0 && json)
 		puts("],\n  \"keeper\": null\n}");
 	if (rc != 0)
