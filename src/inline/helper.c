@@ -54,6 +54,7 @@ void fns_helper_watch_socket(bool on)
 	/* Taken out altogether while not armed: even a disabled entry costs every packet's sender a
 	 * walk through its locks. */
 	epoll_ctl(fns_here.epfd, op, fns_here.lease.sock, &ev);
+	fns_here.wire->ops->arm(fns_here.wire, on);
 	fns_here.in_epoll = on;
 	fns_here.armed = on;
 }
@@ -172,13 +173,15 @@ static void *helper(void *arg)
 	for (;;) {
 		struct epoll_event ev[4];
 		int n = epoll_wait(fns_here.epfd, ev, 4, -1), i;
-		bool packets = false, keeper = fns_here.keeper_gone;
+		bool packets = false, wire = false, keeper = fns_here.keeper_gone;
 		uint64_t expirations, now;
 		uint32_t polls;
 
 		for (i = 0; i < n; i++) {
 			if (ev[i].data.u32 == FNS_EV_SOCKET)
 				packets = true;
+			else if (ev[i].data.u32 == FNS_EV_WIRE)
+				packets = wire = true;
 			else if (ev[i].data.u32 == FNS_EV_KEEPER)
 				keeper = true;
 			else if (ev[i].data.u32 >= FNS_EV_REMOTE)
@@ -189,8 +192,12 @@ static void *helper(void *arg)
 		if (keeper)
 			keeper_event();
 		pthread_mutex_lock(&fns_here.lock);
-		if (packets)
+		if (wire)
+			fns_here.wire->ops->events(fns_here.wire);
+		if (packets) {
 			fns_here.armed = false; /* one shot */
+			fns_here.wire->ops->arm(fns_here.wire, false);
+		}
 		polls = atomic_load_explicit(&fns_here.polls, memory_order_relaxed);
 		now = fns_clock_now_ns();
 		if (packets && fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL) &&

@@ -34,6 +34,7 @@ enum {
 	FNS_EV_SOCKET = 1,
 	FNS_EV_TIMER,
 	FNS_EV_KEEPER,
+	FNS_EV_WIRE,        /* the wire's own descriptor */
 	FNS_EV_REMOTE,      /* the control socket */
 	FNS_EV_REMOTE_CONN, /* and its connections, counted from here */
 };

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "base/util.h"
 #include "inline/inline_priv.h"
 #include "inline/lab.h"
 
@@ -56,6 +57,7 @@ static void forked_child(void)
 	close(fns_here.timerfd);
 	fns_remote_forget();
 	fns_lab_forget();
+	fns_wire_host_forget(fns_here.wire);
 	fns_keeper_forget(&fns_here.lease);
 }
 
@@ -101,6 +103,7 @@ __attribute__((destructor)) static void settle(void)
 	fns_engine_advance(fns_here.engine, fns_clock_now_ns(), FNS_ADVANCE_ALL);
 	atomic_store(&dead, true);
 	fns_lab_end();
+	fns_wire_host_leave(fns_here.wire);
 	if (!fns_here.keeper_gone)
 		fns_keeper_release(&fns_here.lease);
 }
@@ -154,13 +157,33 @@ static uint32_t read_budget(void)
 	return fns_rcvbuf_share((uint32_t)rcvbuf);
 }
 
+static bool wire_choice(enum fns_wire_choice *out, char *err, unsigned errlen)
+{
+	static const char *const name[] = {
+		[FNS_WIRE_AUTO] = "auto", [FNS_WIRE_UDP] = "udp", [FNS_WIRE_SHM] = "shm"};
+	const char *v = getenv("FLEXINS_WIRE");
+
+	*out = FNS_WIRE_AUTO;
+	if (!v || !*v)
+		return true;
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(name); i++) {
+		if (strcmp(v, name[i]) == 0) {
+			*out = (enum fns_wire_choice)i;
+			return true;
+		}
+	}
+	snprintf(err, errlen, "FLEXINS_WIRE='%s': expected auto, udp or shm", v);
+	return false;
+}
+
 static bool make_engine(char *err, unsigned errlen)
 {
-	struct fns_wire_udp_cfg wc = {.sock = fns_here.lease.sock,
-		.prefix = fns_here.lease.prefix,
-		.port = fns_here.lease.port,
-		.gso = !env_off("FLEXINS_GSO"),
-		.gro = fns_here.lease.gro};
+	struct fns_wire_host_cfg wc = {.udp = {.sock = fns_here.lease.sock,
+					       .prefix = fns_here.lease.prefix,
+					       .port = fns_here.lease.port,
+					       .gso = !env_off("FLEXINS_GSO"),
+					       .gro = fns_here.lease.gro},
+		.port = fns_here.lease.port};
 	struct fns_engine_cfg ec = {.start_ns = fns_clock_now_ns(),
 		.prefix = fns_here.lease.prefix,
 		.stats = fns_here.stats,
@@ -173,7 +196,9 @@ static bool make_engine(char *err, unsigned errlen)
 		snprintf(err, errlen, "no entropy for memory keys: %s", strerror(errno));
 		return false;
 	}
-	fns_here.wire = fns_wire_udp_create(&wc);
+	if (!wire_choice(&wc.choice, err, errlen))
+		return false;
+	fns_here.wire = fns_wire_host_create(&wc);
 	fns_here.dma = fns_dma_direct_create();
 	fns_here.ring =
 		mmap(NULL, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -217,11 +242,14 @@ static bool start(char *err, unsigned errlen)
 	if (fns_here.epfd < 0 || fns_here.timerfd < 0 ||
 		!watch(fns_here.lease.sock, EPOLLIN | EPOLLONESHOT, FNS_EV_SOCKET) ||
 		!watch(fns_here.timerfd, EPOLLIN, FNS_EV_TIMER) ||
-		!watch(fns_here.lease.conn, EPOLLIN | EPOLLONESHOT, FNS_EV_KEEPER)) {
+		!watch(fns_here.lease.conn, EPOLLIN | EPOLLONESHOT, FNS_EV_KEEPER) ||
+		(fns_here.wire->ops->fd(fns_here.wire) >= 0 &&
+			!watch(fns_here.wire->ops->fd(fns_here.wire), EPOLLIN, FNS_EV_WIRE))) {
 		snprintf(err, errlen, "cannot watch the socket: %s", strerror(errno));
 		return false;
 	}
 	fns_here.armed = fns_here.in_epoll = true;
+	fns_here.wire->ops->arm(fns_here.wire, true);
 	if (!fns_lab_start(err, errlen))
 		return false;
 	fns_remote_start();

@@ -26,6 +26,11 @@
 	X(rx_packets, "packets received")                                                          \
 	X(rx_bytes, "bytes of those, BTH to ICRC")                                                 \
 	X(rx_bursts, "receive calls that brought something")                                       \
+	X(shm_tx_packets, "of the packets sent, those through shared memory of this host")         \
+	X(shm_tx_bytes, "bytes of those")                                                          \
+	X(shm_tx_wakeups, "times the receiver of those had to be woken")                           \
+	X(shm_rx_packets, "of the packets received, those through shared memory")                  \
+	X(shm_rx_bytes, "bytes of those")                                                          \
 	X(drop_short, "packets shorter than their headers")                                        \
 	X(drop_icrc, "packets with a wrong ICRC")                                                  \
 	X(drop_header, "packets with a bad version, opcode or length")                             \

@@ -34,6 +34,11 @@ struct fns_path {
 	uint8_t tos; /* IPv4 TOS or IPv6 traffic class */
 	uint8_t ttl;
 	uint32_t refs;
+	/* For a wire made of wires (host.c): which of them made this path; it leads nowhere any
+	 * more; where its frames go then. */
+	uint8_t part;
+	bool broken;
+	struct fns_path *fallback;
 };
 
 /*
@@ -69,7 +74,11 @@ struct fns_frame {
 			    */
 };
 
-/* A packet received: BTH to pad, ICRC verified and cut off. */
+/*
+ * A packet received: BTH to pad, ICRC verified and cut off. data may lie in memory that the sender
+ * can still write to (same-host wire): whoever judges a field uses the value that he judged, not a
+ * second look (fns_hdr_parse reads every field once; payload that changes harms its sender only).
+ */
 struct fns_rx_view {
 	const uint8_t *data;
 	uint32_t len;
@@ -77,7 +86,8 @@ struct fns_rx_view {
 	uint8_t tos, ttl;
 	uint16_t sport;
 	struct fns_gid src, dst;
-	void *buf; /* the wire's: which buffer to release */
+	uint8_t part; /* for a wire made of wires: which of them received it */
+	void *buf;    /* the wire's: which buffer to release */
 };
 
 struct fns_wire_caps {
@@ -119,6 +129,16 @@ struct fns_wire_ops {
 	 * never. For wires that hold packets back.
 	 */
 	uint64_t (*next)(struct fns_wire *w);
+	/*
+	 * Optional, all three or none: for wires with packets that do not come by the leased
+	 * socket. fd: a descriptor to watch; when it is readable, events() is due, then rx_burst.
+	 * arm(true): from now on a packet that comes, or is there already, makes fd readable;
+	 * arm(false): packets come in silence, which is cheaper. Not armed at first. events() takes
+	 * care of whatever made fd readable, also of peers that come and go, and never blocks.
+	 */
+	int (*fd)(const struct fns_wire *w);
+	void (*events)(struct fns_wire *w);
+	void (*arm)(struct fns_wire *w, bool on);
 };
 
 /* One packet as a wire carried it. */
@@ -159,5 +179,40 @@ struct fns_wire_udp_cfg {
 
 /* The default wire: RoCEv2 over UDP sockets. NULL with errno set. */
 struct fns_wire *fns_wire_udp_create(const struct fns_wire_udp_cfg *cfg);
+
+struct fns_wire_shm_cfg {
+	uint16_t port;  /* names the network of peers, as the UDP port does */
+	uint8_t prefix; /* our slot */
+};
+
+/*
+ * The same-host wire: frames to processes of this host, network namespace and user, through shared
+ * memory. path_get is -EHOSTUNREACH for all others. NULL with errno set: EADDRINUSE when somebody
+ * has our name.
+ */
+struct fns_wire *fns_wire_shm_create(const struct fns_wire_shm_cfg *cfg);
+/* The prefix is about to be given back: no newcomers, and its name is free. Existing paths work
+ * on. */
+void fns_wire_shm_leave(struct fns_wire *w);
+/* In the child of a fork: closes descriptors, nothing else. */
+void fns_wire_shm_forget(struct fns_wire *w);
+
+enum fns_wire_choice {
+	FNS_WIRE_AUTO, /* shm where the peer is on this host, else udp */
+	FNS_WIRE_UDP,
+	FNS_WIRE_SHM, /* paths to other hosts are refused */
+};
+
+struct fns_wire_host_cfg {
+	struct fns_wire_udp_cfg udp;
+	uint16_t port; /* that names the network of peers on this host */
+	enum fns_wire_choice choice;
+};
+
+/* Both: a path is of one or the other from its creation; one of shm whose peer breaks it off goes
+ * on over udp. NULL with errno set. */
+struct fns_wire *fns_wire_host_create(const struct fns_wire_host_cfg *cfg);
+void fns_wire_host_leave(struct fns_wire *w);
+void fns_wire_host_forget(struct fns_wire *w);
 
 #endif

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Links of the same-host wire: how two processes find each other, and how each notices that the
+ * other has gone. Control path, under the engine; nothing here blocks.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "wire/shm_priv.h"
+
+#define MAGIC      0x53534e46u /* "FNSS" */
+#define VERSION    1u
+#define BACKLOG    128
+#define MAX_EVENTS 256u /* dealt with in one call; more wait for the next */
+#define FDS        2u   /* beside a greeting: ring, eventfd */
+
+/* The one message of a connection, from the sender of frames. */
+struct greeting {
+	uint32_t magic, version;
+	uint32_t prefix; /* the sender's slot, for the log */
+	uint32_t ring_bytes;
+};
+
+static socklen_t name_of(struct sockaddr_un *sa, uint16_t port, uint8_t prefix)
+{
+	int n;
+
+	memset(sa, 0, sizeof(*sa));
+	sa->sun_family = AF_UNIX;
+	n = snprintf(sa->sun_path + 1, sizeof(sa->sun_path) - 1, "flexins-shm-%lu-%u-%u",
+		(unsigned long)geteuid(), port, prefix);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+}
+
+/* Anybody can take a name: who is it? */
+static bool is_us(int conn)
+{
+	struct ucred cred = {0};
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.uid == geteuid();
+}
+
+static int watch(struct shm_wire *w, int fd, uint32_t events, struct shm_watch *what)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = what};
+
+	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+/* A descriptor may have copies elsewhere, and its entry would outlive our closing it. */
+static void unwatch_close(struct shm_wire *w, int *fd)
+{
+	if (*fd < 0)
+		return;
+	(void)epoll_ctl(w->epfd, EPOLL_CTL_DEL, *fd, NULL);
+	close(*fd);
+	*fd = -1;
+}
+
+/* --- from us --- */
+
+static int greet(struct shm_wire *w, int conn, int ring_fd, int wake)
+{
+	struct greeting g = {.magic = MAGIC,
+		.version = VERSION,
+		.prefix = w->cfg.prefix,
+		.ring_bytes = SHM_RING_BYTES};
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS * sizeof(int))] = {0};
+	struct iovec iov = {&g, sizeof(g)};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	const int fds[FDS] = {ring_fd, wake};
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(c), fds, sizeof(fds));
+	return sendmsg(conn, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int out_connect(struct shm_wire *w, struct shm_out *o)
+{
+	struct sockaddr_un sa;
+	socklen_t len = name_of(&sa, w->cfg.port, o->prefix);
+	int ring_fd = -1, err;
+
+	o->conn = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (o->conn < 0 || connect(o->conn, (struct sockaddr *)&sa, len) < 0)
+		return -errno;
+	if (!is_us(o->conn))
+		return -EPERM;
+	o->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (o->wake < 0)
+		return -errno;
+	err = shm_ring_make(&o->ring, &ring_fd);
+	if (err)
+		return err;
+	err = greet(w, o->conn, ring_fd, o->wake);
+	close(ring_fd);
+	if (err == 0)
+		err = watch(w, o->conn, EPOLLIN | EPOLLRDHUP, &o->watch);
+	return err;
+}
+
+/* Closes what out_connect has opened. */
+static void out_close(struct shm_wire *w, struct shm_out *o)
+{
+	unwatch_close(w, &o->conn);
+	if (o->wake >= 0)
+		close(o->wake);
+	o->wake = -1;
+	shm_ring_unmap(&o->ring);
+}
+
+int fns_shm_out_get(struct shm_wire *w, uint8_t prefix, struct shm_out **out)
+{
+	struct shm_out *o;
+	struct fns_list *it;
+	int err;
+
+	fns_list_for_each (it, &w->out) {
+		o = fns_container_of(it, struct shm_out, node);
+		if (o->prefix == prefix) {
+			o->refs++;
+			*out = o;
+			return 0;
+		}
+	}
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return -EHOSTUNREACH;
+	o->prefix = prefix;
+	o->refs = 1;
+	o->conn = o->wake = -1;
+	o->watch = (struct shm_watch){SHM_WATCH_OUT, o};
+	err = out_connect(w, o);
+	if (err) {
+		if (err != -ECONNREFUSED)
+			fns_log(FNS_LOG_INFO,
+				"no shared memory with slot %u of this host, using UDP: %s", prefix,
+				strerror(-err));
+		out_close(w, o);
+		free(o);
+		return -EHOSTUNREACH;
+	}
+	fns_list_push_back(&w->out, &o->node);
+	*out = o;
+	return 0;
+}
+
+void fns_shm_out_put(struct shm_wire *w, struct shm_out *o)
+{
+	if (--o->refs > 0)
+		return;
+	fns_list_remove(&o->node);
+	out_close(w, o);
+	free(o);
+}
+
+/* The receiver has gone, or wants no more. */
+static void out_break(struct shm_wire *w, struct shm_out *o)
+{
+	struct fns_list *it;
+
+	fns_list_for_each (it, &w->paths) {
+		struct shm_path *p = fns_container_of(it, struct shm_path, node);
+
+		p->base.broken |= p->out == o;
+	}
+	o->broken = true;
+	fns_list_remove(&o->node);
+	out_close(w, o);
+}
+
+/* --- to us --- */
+
+static void in_free(struct shm_wire *w, struct shm_in *in)
+{
+	unwatch_close(w, &in->conn);
+	unwatch_close(w, &in->wake);
+	shm_ring_unmap(&in->ring);
+	w->nin--;
+	free(in);
+}
+
+void fns_shm_in_end(struct shm_wire *w, struct shm_in *in)
+{
+	fns_list_remove(&in->node);
+	in->gone = true;
+	unwatch_close(w, &in->conn);
+	unwatch_close(w, &in->wake);
+	if (!in->oldest)
+		in_free(w, in);
+}
+
+/* At most FDS descriptors; more, or fewer, and all are closed. */
+static bool take_fds(struct msghdr *m, int fds[FDS])
+{
+	unsigned n = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		unsigned k;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		k = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		for (unsigned i = 0; i < k; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			if (n < FDS)
+				fds[n] = fd;
+			else
+				close(fd);
+			n++;
+		}
+	}
+	if (n == FDS && !(m->msg_flags & MSG_CTRUNC))
+		return true;
+	for (unsigned i = 0; i < FNS_MIN(n, FDS); i++)
+		close(fds[i]);
+	return false;
+}
+
+/* 0, -EAGAIN: not here yet, or negative: the connection is no good. */
+static int in_greeted(struct shm_wire *w, struct shm_in *in)
+{
+	struct greeting g;
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS * sizeof(int))];
+	struct iovec iov = {&g, sizeof(g)};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(in->conn, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int fds[FDS], err;
+
+	if (n < 0)
+		return -errno;
+	if (n == 0 || !take_fds(&m, fds))
+		return -EPROTO;
+	err = n == sizeof(g) && !(m.msg_flags & MSG_TRUNC) && g.magic == MAGIC &&
+			      g.version == VERSION && g.ring_bytes == SHM_RING_BYTES
+		      ? shm_ring_take(&in->ring, fds[0])
+		      : -EPROTO;
+	close(fds[0]);
+	if (err) {
+		close(fds[1]);
+		return err;
+	}
+	in->wake = fds[1];
+	/* By its edges: it is never read, whatever kind of file it is. */
+	err = watch(w, in->wake, EPOLLIN | EPOLLET, &in->watch_wake);
+	if (err == 0 && w->armed)
+		atomic_store_explicit(&in->ring.shared->armed, 1, memory_order_relaxed);
+	return err;
+}
+
+static void in_event(struct shm_wire *w, struct shm_in *in)
+{
+	char byte;
+	int err;
+
+	if (!in->ring.shared) {
+		err = in_greeted(w, in);
+		if (err == -EAGAIN || err == -EINTR)
+			return;
+		if (err) {
+			fns_log(FNS_LOG_INFO,
+				"a process of this host was refused shared memory: %s",
+				strerror(-err));
+			fns_shm_in_end(w, in);
+			return;
+		}
+	}
+	/* Nothing more is ever said, so what comes now is the end. */
+	if (recv(in->conn, &byte, 1, MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	unwatch_close(w, &in->conn);
+	in->ended = true;
+}
+
+/* Whoever waits is told no: its frames would never be read. */
+static void refuse_one(struct shm_wire *w)
+{
+	int fd;
+
+	if (w->spare >= 0)
+		close(w->spare);
+	fd = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	w->spare = eventfd(0, EFD_CLOEXEC);
+}
+
+static void listener_event(struct shm_wire *w)
+{
+	struct shm_in *in;
+	int fd = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			refuse_one(w);
+		return;
+	}
+	in = w->nin < SHM_LINKS && is_us(fd) ? calloc(1, sizeof(*in)) : NULL;
+	if (!in) {
+		close(fd);
+		return;
+	}
+	w->nin++;
+	in->conn = fd;
+	in->wake = -1;
+	in->watch_conn = (struct shm_watch){SHM_WATCH_IN, in};
+	in->watch_wake = (struct shm_watch){SHM_WATCH_WAKE, in};
+	fns_list_push_back(&w->in, &in->node);
+	if (watch(w, fd, EPOLLIN | EPOLLRDHUP, &in->watch_conn) < 0)
+		fns_shm_in_end(w, in);
+}
+
+void fns_shm_events(struct fns_wire *base)
+{
+	struct shm_wire *w = shm_of(base);
+	struct epoll_event ev;
+
+	/* One at a time: dealing with one may free what another is about. */
+	for (unsigned i = 0; i < MAX_EVENTS && epoll_wait(w->epfd, &ev, 1, 0) == 1; i++) {
+		const struct shm_watch *what = ev.data.ptr;
+
+		switch (what->kind) {
+		case SHM_WATCH_LISTENER:
+			listener_event(w);
+			break;
+		case SHM_WATCH_IN:
+			in_event(w, what->link);
+			break;
+		case SHM_WATCH_OUT:
+			out_break(w, what->link);
+			break;
+		case SHM_WATCH_SELF:
+		case SHM_WATCH_WAKE: /* rx_burst follows */
+			break;
+		}
+	}
+}
+
+/* --- life --- */
+
+int fns_shm_links_init(struct shm_wire *w)
+{
+	struct sockaddr_un sa;
+	socklen_t len = name_of(&sa, w->cfg.port, w->cfg.prefix);
+	int err;
+
+	w->watch_listener = (struct shm_watch){SHM_WATCH_LISTENER, NULL};
+	w->watch_self = (struct shm_watch){SHM_WATCH_SELF, NULL};
+	w->epfd = epoll_create1(EPOLL_CLOEXEC);
+	w->self = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	w->spare = eventfd(0, EFD_CLOEXEC);
+	w->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (w->epfd < 0 || w->self < 0 || w->listener < 0 ||
+		bind(w->listener, (struct sockaddr *)&sa, len) < 0 ||
+		listen(w->listener, BACKLOG) < 0)
+		return -errno;
+	err = watch(w, w->listener, EPOLLIN, &w->watch_listener);
+	return err ? err : watch(w, w->self, EPOLLIN | EPOLLET, &w->watch_self);
+}
+
+void fns_shm_links_fini(struct shm_wire *w)
+{
+	struct fns_list *it, *tmp;
+
+	fns_list_for_each_safe (it, tmp, &w->in) {
+		struct shm_in *in = fns_container_of(it, struct shm_in, node);
+
+		fns_list_remove(it);
+		in_free(w, in);
+	}
+	fns_wire_shm_forget(&w->base);
+}
+
+void fns_wire_shm_leave(struct fns_wire *base)
+{
+	unwatch_close(shm_of(base), &shm_of(base)->listener);
+}
+
+void fns_wire_shm_forget(struct fns_wire *base)
+{
+	struct shm_wire *w = shm_of(base);
+	struct fns_list *it;
+	int fds[] = {w->epfd, w->self, w->spare, w->listener};
+
+	fns_list_for_each (it, &w->in) {
+		struct shm_in *in = fns_container_of(it, struct shm_in, node);
+
+		if (in->conn >= 0)
+			close(in->conn);
+		if (in->wake >= 0)
+			close(in->wake);
+	}
+	fns_list_for_each (it, &w->out) {
+		struct shm_out *o = fns_container_of(it, struct shm_out, node);
+
+		close(o->conn);
+		close(o->wake);
+	}
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}

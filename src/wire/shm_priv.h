@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Private to the same-host wire: what shm.c (life, bursts), shm_link.c (rendezvous, who comes and
+ * goes) and shm_local.c (whose address is it) share. One thread, the engine's.
+ *
+ * A link carries frames one way, from one process to another: a ring, an eventfd to wake the
+ * receiver, and a connection whose end tells that the other side has gone. The sender makes all
+ * three; the receiver listens on an abstract name made of user, port and slot, which the kernel
+ * scopes to the network namespace. So does the keeper's lease: a slot number under one user and
+ * port names one process. Frames may be written before the receiver has noticed the connection.
+ */
+#ifndef FNS_WIRE_SHM_PRIV_H
+#define FNS_WIRE_SHM_PRIV_H
+
+#include "base/list.h"
+#include "base/pool.h"
+#include "wire/shm_ring.h"
+#include "wire/wire.h"
+
+#define SHM_RECS  2048u /* records received and not released, all links together */
+#define SHM_LINKS 1024u /* links to us at most; the dead are among them until drained */
+/* Who has not consumed anything for so long while its ring was full loses frames: it must not stop
+ * traffic to others. */
+#define SHM_STUCK_NS (2 * FNS_NSEC_PER_MSEC)
+
+/* What the wire's epoll set holds. */
+enum shm_watch_kind {
+	SHM_WATCH_LISTENER,
+	SHM_WATCH_SELF, /* armed while something was there */
+	SHM_WATCH_IN,   /* connection of a link to us */
+	SHM_WATCH_WAKE, /* its eventfd */
+	SHM_WATCH_OUT,  /* connection of a link from us */
+};
+
+struct shm_watch {
+	enum shm_watch_kind kind;
+	void *link;
+};
+
+struct shm_in;
+
+/* A record received; on its link's list until it and all before it are released. */
+struct shm_rec {
+	struct shm_in *in;
+	struct shm_rec *next;
+	uint32_t bytes;
+	bool done;
+};
+
+/* A link to us. */
+struct shm_in {
+	struct fns_list node; /* of the wire's in; none once gone */
+	struct shm_ring ring; /* shared NULL: the greeting has not come yet */
+	struct shm_rec *oldest, *newest;
+	int conn, wake;
+	bool ended;   /* the sender has gone: what it sent is still delivered */
+	bool drained; /* at the last look, nothing was there */
+	bool gone;    /* ended and drained; lives until the last view is released */
+	struct shm_watch watch_conn, watch_wake;
+};
+
+/* A link from us. */
+struct shm_out {
+	struct fns_list node; /* of the wire's out; none once broken */
+	struct shm_ring ring;
+	int conn, wake;
+	uint8_t prefix;
+	bool broken; /* the receiver has gone: no ring, no descriptors any more */
+	uint32_t refs;
+	uint64_t full_ns, full_at; /* full since, with this credit; 0: not full */
+	struct shm_watch watch;
+	bool path_used[SHM_PATHS];
+	uint64_t path_free_at[SHM_PATHS]; /* once consumed up to here, its line may be used again */
+};
+
+struct shm_path {
+	struct fns_path base;
+	struct fns_list node; /* of the wire's paths */
+	struct shm_out *out;
+	uint32_t id; /* its line */
+};
+
+struct shm_wire {
+	struct fns_wire base;
+	struct fns_wire_shm_cfg cfg;
+	int epfd, listener, self;
+	int spare; /* closed to make room where descriptors run out, so that a peer can be refused
+		    */
+	bool armed;
+	uint32_t nin;
+	struct fns_list in, out, paths;
+	struct fns_pool recs;
+	struct shm_watch watch_listener, watch_self;
+	/* A burst in progress, in memory because a fault may come in between. */
+	volatile uint32_t tx_cur;
+	uint32_t tx_packets, tx_bytes;
+	struct shm_out *tx_out; /* written to, not looked whether it sleeps */
+};
+
+static inline struct shm_wire *shm_of(struct fns_wire *w)
+{
+	return (struct shm_wire *)(void *)w;
+}
+
+static inline void shm_count(struct shm_wire *w, enum fns_counter c, uint64_t n)
+{
+	if (w->base.stats)
+		fns_count_add(w->base.stats, c, n);
+}
+
+/* --- shm_link.c --- */
+/* 0 or negative errno; -EADDRINUSE. */
+int fns_shm_links_init(struct shm_wire *w);
+void fns_shm_links_fini(struct shm_wire *w);
+void fns_shm_events(struct fns_wire *w);
+/* A link to the process of this slot, counted; -EHOSTUNREACH: none can be had. */
+int fns_shm_out_get(struct shm_wire *w, uint8_t prefix, struct shm_out **out);
+void fns_shm_out_put(struct shm_wire *w, struct shm_out *o);
+/* Nothing more is taken from it; freed once no view is out. */
+void fns_shm_in_end(struct shm_wire *w, struct shm_in *in);
+
+/* --- shm_local.c --- */
+/* Is this an address of this network namespace? Asks the kernel; false where it does not know. */
+bool fns_shm_is_local(const struct fns_gid *g);
+
+#endif
