@@ -47,9 +47,12 @@ _flexins()
 		_flexins_interfaces "${cur#--iface=}"
 		;;
 	--port=*) ;;
+	--wire=*)
+		COMPREPLY=($(compgen -W "auto udp shm" -- "${cur#--wire=}"))
+		;;
 	-*)
 		case ${words[1]} in
-		run) COMPREPLY=($(compgen -W "--iface= --port= --fault= --capture= --no-sysfs --verbose --help --" -- "$cur")) ;;
+		run) COMPREPLY=($(compgen -W "--iface= --port= --wire= --fault= --capture= --no-sysfs --verbose --help --" -- "$cur")) ;;
 		fault) COMPREPLY=($(compgen -W "--pid= --qp= --count= --help" -- "$cur")) ;;
 		capture) COMPREPLY=($(compgen -W "--pid= --help" -- "$cur")) ;;
 		devices) COMPREPLY=($(compgen -W "--iface= --json --help" -- "$cur")) ;;

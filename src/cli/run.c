@@ -30,6 +30,8 @@ static const char help[] =
 	"  --iface=NAME[,NAME]...  network interfaces to offer, in this order as flexins0, flexins1, ...\n"
 	"                          (default: the first one that is up and has an address, else lo)\n"
 	"  --port=N                UDP port to use instead of RoCEv2's 4791, on both sides\n"
+	"  --wire=auto|udp|shm     how packets travel (default auto: through shared memory between processes\n"
+	"                          of this host and user, else in UDP datagrams); shm reaches no other host\n"
 	"  --fault=SPEC            lose, repeat, reorder, corrupt, delay packets, such as\n"
 	"                          'loss=1%,reorder=3,delay=50us,seed=7'; `flexins fault --help` tells more\n"
 	"  --capture=FILE          write all packets to FILE for Wireshark (pcapng); %p in it is the process\n"
@@ -42,6 +44,7 @@ static const char help[] =
 	"Environment, for COMMAND; options win:\n"
 	"  FLEXINS_IFACE=NAME,...  as --iface\n"
 	"  FLEXINS_PORT=N          as --port\n"
+	"  FLEXINS_WIRE=NAME       as --wire\n"
 	"  FLEXINS_FAULT=SPEC      as --fault\n"
 	"  FLEXINS_CAPTURE=FILE    as --capture; if FILE exists, .PID is added\n"
 	"  FLEXINS_LOG=LEVEL       what the library tells on stderr: error (default), warn, info, debug\n"
@@ -62,11 +65,22 @@ struct run_opts {
 	char **command; /* NULL: done, exit with the code that parse() returned */
 };
 
+static int check_wire(const char *name, const char *value)
+{
+	static const char *const known[] = {"auto", "udp", "shm"};
+
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(known); i++)
+		if (strcmp(value, known[i]) == 0)
+			return FNS_EXIT_OK;
+	return fns_cli_error(FNS_EXIT_USAGE, "%s='%s': expected auto, udp or shm", name, value);
+}
+
 static int parse(int argc, char **argv, struct run_opts *o)
 {
 	static const struct option options[] = {
 		{"iface", required_argument, NULL, 'i'},
 		{"port", required_argument, NULL, 'p'},
+		{"wire", required_argument, NULL, 'w'},
 		{"fault", required_argument, NULL, 'f'},
 		{"capture", required_argument, NULL, 'c'},
 		{"no-sysfs", no_argument, NULL, 'n'},
@@ -84,6 +98,11 @@ static int parse(int argc, char **argv, struct run_opts *o)
 			break;
 		case 'p':
 			rc = fns_cli_set_port(optarg);
+			break;
+		case 'w':
+			rc = check_wire("--wire", optarg);
+			if (rc == 0)
+				setenv("FLEXINS_WIRE", optarg, 1);
 			break;
 		case 'f':
 			rc = fns_cli_check_fault("--fault", optarg);
@@ -248,12 +267,17 @@ int fns_cli_run(int argc, char **argv)
 	static struct fns_cli_paths paths;
 	struct run_opts o = {.sysfs = true};
 	int rc = parse(argc, argv, &o);
-	const char *port = getenv("FLEXINS_PORT"), *fault;
+	const char *port = getenv("FLEXINS_PORT"), *fault, *wire;
 
 	if (rc != 0 || o.command == NULL)
 		return rc;
 	if (port != NULL && *port != '\0')
 		rc = fns_cli_check_port("FLEXINS_PORT", port);
+	if (rc != 0)
+		return rc;
+	wire = getenv("FLEXINS_WIRE");
+	if (wire != NULL && *wire != '\0')
+		rc = check_wire("FLEXINS_WIRE", wire);
 	if (rc != 0)
 		return rc;
 	fault = getenv("FLEXINS_FAULT");

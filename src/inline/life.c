@@ -95,12 +95,14 @@ __attribute__((destructor)) static void settle(void)
 
 	if (!started || atomic_load(&dead))
 		return;
-	log_counters();
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += 1;
-	if (pthread_mutex_timedlock(&fns_here.lock, &until) != 0)
+	if (pthread_mutex_timedlock(&fns_here.lock, &until) != 0) {
+		log_counters();
 		return;
+	}
 	fns_engine_advance(fns_here.engine, fns_clock_now_ns(), FNS_ADVANCE_ALL);
+	log_counters();
 	atomic_store(&dead, true);
 	fns_lab_end();
 	fns_wire_host_leave(fns_here.wire);

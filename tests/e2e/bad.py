@@ -169,7 +169,7 @@ def client_killed(topology, forked):
         lab.expect("status 12" in s.text(), "the peer did not see retry exceeded")
         slot_returns(lab, b, c.pid)
         # Others get slots and work.
-        s2, c2 = lab.pair(b, b, "ibv_rc_pingpong -g 0 -c", 18600, "127.0.0.1" if topology == "lo" else b.addr)
+        s2, c2 = lab.pair(b, b, "ibv_rc_pingpong -g 0 -c", 18600, "127.0.0.1" if topology in ("lo", "shm") else b.addr)
         lab.finish_pair(s2, c2, 30, [PINGPONG_OK])
         for pid, cmd in lab.left_over().items():  # the sleeping child of the fork is ours to end
             if "rcloop" in cmd:
@@ -347,7 +347,9 @@ TABLE = [
     Case("keeper killed while programs open the device", keeper_killed_while_opening),
     Case("client killed, between hosts", client_killed("4200", False)),
     Case("client killed, one host", client_killed("lo", False)),
+    Case("client killed, one host, over shm", client_killed("shm", False)),
     Case("client killed after it had forked", client_killed("4200", True)),
+    Case("client killed after it had forked, over shm", client_killed("shm", True)),
     Case("server ended by SIGTERM", server_exits),
     Case("peer vanishes", peer_vanishes),
     Case("cable pulled for a moment", cable_pulled_for_a_moment),

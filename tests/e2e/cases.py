@@ -2,8 +2,8 @@
 """Good weather: Debian's own programs, one row a case. `PAIRS` rows are a server and a client of the same command line.
 
 A row is (command, topologies, options). Topologies: 'lo' is two processes of one host without any other interface; a number is
-two hosts joined by a cable of that MTU. The client gets the server's address, IPv4 but for rows with six=True, which also select
-the IPv6 GID on both sides.
+two hosts joined by a cable of that MTU; 'shm' is 'lo' without UDP. The client gets the server's address, IPv4 but
+for rows with six=True, which also select the IPv6 GID on both sides.
 """
 import json
 import os
@@ -15,8 +15,8 @@ import time
 
 from lab import Case, Failed, Skipped
 
-ALL = ("lo", "1500", "4200", "9000")
-TWO = ("lo", "1500")
+ALL = ("lo", "shm", "1500", "4200", "9000")
+TWO = ("lo", "shm", "1500")
 ONE = ("4200",)
 
 PINGPONG_OK = r"bytes in .* seconds = .*[Mm]bit/sec"
@@ -28,9 +28,9 @@ PAIRS = [
     ("ibv_rc_pingpong -g 0", ALL),
     ("ibv_rc_pingpong -g 0 -e", TWO),
     ("ibv_rc_pingpong -g 0 -c", TWO),
-    ("ibv_rc_pingpong -g 0 -e -c -s 100000 -m 4096 -n 200", ("lo", "4200")),
-    ("ibv_rc_pingpong -g 0 -c -s 4097 -m 256", ("lo", "1500")),
-    ("ibv_rc_pingpong -g {six} -c", ("lo", "1500"), dict(six=True)),
+    ("ibv_rc_pingpong -g 0 -e -c -s 100000 -m 4096 -n 200", ("lo", "shm", "4200")),
+    ("ibv_rc_pingpong -g 0 -c -s 4097 -m 256", ("lo", "shm", "1500")),
+    ("ibv_rc_pingpong -g {six} -c", ("lo", "shm", "1500"), dict(six=True)),
     ("ibv_uc_pingpong -g 0", TWO),
     ("ibv_uc_pingpong -g 0 -e", TWO),
     ("ibv_uc_pingpong -g 0 -c", TWO),
@@ -311,6 +311,32 @@ def hosts_know_each_other(lab):
     lab.finish_pair(s, c, 30)
 
 
+def chooses_wire(topology, shm):
+    """Left to itself: shared memory within a host, UDP to others, and the statistics say so."""
+
+    def run(lab):
+        a, b = (lab.alone(),) * 2 if topology == "lo" else lab.joined(int(topology))
+        s, c = lab.pair(a, b, "ib_send_bw -b -D 3", 18515, env={"FLEXINS_LOG": "info"})
+        lab.finish_pair(s, c, 30, [PERFTEST_OK])
+        for p in (s, c):
+            n = {k: int(v) for k, v in re.findall(r" (\w+)=(\d+)", p.text())}
+            want = ({k: n[k] for k in ("tx_packets", "tx_bytes", "rx_packets", "rx_bytes")} if shm else {})
+            got = {k[4:]: n[k] for k in n if k in ("shm_tx_packets", "shm_tx_bytes", "shm_rx_packets", "shm_rx_bytes")}
+            lab.expect(n["tx_packets"] > 1000 and got == want, f"{p.label}: {n}")
+
+    return run
+
+
+def wire_option(lab):
+    a, b = lab.joined(1500)
+    lab.expect("--wire='tcp': expected auto" in lab.command(a, "run --wire=tcp -- true", status=2), "--wire=tcp")
+    lab.expect("FLEXINS_WIRE='x': expected auto" in lab.command(a, "run -- true", status=2, env={"FLEXINS_WIRE": "x"}), "FLEXINS_WIRE=x")
+    lab.wire = "shm"  # reaches no other host, and says so
+    s, c = lab.pair(a, b, "ibv_rc_pingpong -g 0", 18515)
+    lab.expect(c.wait(20) != 0 and "modify QP to RTR" in s.text() + c.text(), "a path to another host through shared memory")
+    s.kill()
+
+
 def other_port(lab):
     a, b = lab.joined(1500)
     s, c = lab.pair(a, b, "ibv_rc_pingpong -g 0 -c", 18515, env={"FLEXINS_PORT": "4792"})
@@ -326,8 +352,9 @@ def no_ipv6(lab):
     lab.finish_pair(s, c, 30, [PINGPONG_OK])
 
 
-def program(name):
+def program(name, wire=None):
     def run(lab):
+        lab.wire = wire
         p = lab.flexins(lab.alone(), f"{{progs}}/{name}")
         rc = p.wait(90)
         if rc:
@@ -347,18 +374,18 @@ def slot_pids(lab, host):
     return [s["pid"] for s in lab.status(host)["slots"]]
 
 
-def under_faults(cmd, spec=FAULTS, t=120, want=FAULT_COUNTERS):
+def under_faults(cmd, spec=FAULTS, t=120, want=FAULT_COUNTERS, topology="4200"):
     """Complete and without error on a network that is anything but; the tools agree on the end over TCP."""
 
     def run(lab):
-        a, b = lab.joined(4200)
+        a, b = lab.hosts_of(topology)
         s, c = lab.pair(a, b, cmd, 18515, env={"FLEXINS_FAULT": spec, "FLEXINS_LOG": "info"})
         lab.finish_pair(s, c, t, [PERFTEST_OK])
         both = s.text() + c.text()
         for name in want:
             lab.expect(re.search(rf" {name}=[1-9]", both), f"{name} is 0: no such fault happened")
 
-    return Case(f"{cmd} under faults", run)
+    return Case(f"{cmd} under faults" + (" over shm" if topology == "shm" else ""), run)
 
 
 def pingpong_under_faults(cmd):
@@ -450,13 +477,13 @@ def all_are_rocev2(lab, path, at_least):
     return len(rows)
 
 
-def captured(cmd, six=False):
+def captured(cmd, six=False, topology="4200"):
     """Each packet of both sides, as many as the wire counted, and tshark finds nothing to complain about."""
 
     def run(lab):
         if not shutil.which("tshark"):
             raise Skipped("tshark is not installed")
-        a, b = lab.joined(4200)
+        a, b = lab.hosts_of(topology)
         line = cmd.replace("{six}", str(lab.gid_index(a, a.addr6))) if six else cmd
         d = capture_dir(lab)
         try:
@@ -469,7 +496,7 @@ def captured(cmd, six=False):
         finally:
             shutil.rmtree(d)
 
-    return Case(f"{cmd} captured", run)
+    return Case(f"{cmd} captured" + (" over shm" if topology == "shm" else ""), run)
 
 
 def capture_at_run_time(lab):
@@ -528,12 +555,17 @@ TABLE = [
     Case("flexins status shows slots, queue pairs, packets", status_counts),
     Case("hosts know each other, and their receive buffers", hosts_know_each_other),
     Case("FLEXINS_PORT", other_port),
+    Case("the wire chosen on one host", chooses_wire("lo", True)),
+    Case("the wire chosen between hosts", chooses_wire("1500", False)),
+    Case("flexins run --wire", wire_option),
     Case("IPv6 switched off", no_ipv6),
     *[pair_case(row[0], topo, **(row[2] if len(row) > 2 else {})) for row in PAIRS for topo in row[1]],
-    Case("the data sent is the data received", program("integrity")),
+    Case("the data sent is the data received", program("integrity", "udp")),
+    Case("the data sent is the data received, over shm", program("integrity", "shm")),
     Case("fork: the child's contexts are dead", program("forkchild")),
     Case("faults and captures: usage errors", bad_faults),
     *[under_faults(cmd) for cmd in ("ib_write_bw -n 600", "ib_send_bw -n 600", "ib_read_bw -n 600", "ib_atomic_bw -n 3000")],
+    *[under_faults(cmd, topology="shm") for cmd in ("ib_send_bw -n 600", "ib_read_bw -n 600")],
     under_faults("ib_write_bw -n 1000 -q 4", "delay=200us,jitter=100us,reorder=8/2%", want=("fault_delays", "fault_reorders")),
     *[pingpong_under_faults(f"{x} -g 0 -c -n 20000") for x in ("ibv_rc_pingpong", "ibv_rc_pingpong -e", "ibv_srq_pingpong")],
     Case("the data sent is the data received, under faults", integrity_under_faults),
@@ -545,11 +577,14 @@ TABLE = [
     *[captured(cmd) for cmd in ("ib_send_bw -n 300", "ib_send_bw -n 300 -c UC", "ib_send_bw -n 300 -c UD", "ib_write_bw -n 300",
                                 "ib_read_bw -n 300", "ib_atomic_bw -n 300", "ibv_rc_pingpong -g 0 -n 300")],
     *[captured(f"{cmd} -x {{six}}", six=True) for cmd in ("ib_send_bw -n 300", "ib_send_bw -n 300 -c UC", "ib_send_bw -n 300 -c UD")],
+    *[captured(f"ib_send_bw -n 300 -c {c}", topology="shm") for c in ("RC", "UD")],
+    captured("ib_write_bw -n 300 -x {six}", six=True, topology="shm"),
     Case("flexins capture start and stop, drops have comments", capture_at_run_time),
     Case("flexins run --capture: names of files", capture_names),
     ucx("rc_verbs,ud_verbs"),
     ucx("ud_verbs"),
     Case("four pairs at once on one host", several_pairs(FOUR, "lo"), alone=True),
+    Case("four pairs at once on one host over shm", several_pairs(FOUR, "shm"), alone=True),
     Case("two hosts with two processes each", several_pairs(["ib_write_bw -D 3", "ib_send_bw -D 3"], "1500"), alone=True),
     Case("two hosts with four processes each, latency beside bandwidth",
          several_pairs(["ib_write_bw -D 3", "ib_send_lat -D 3", "ib_read_lat -D 3", "ib_send_bw -c UD -D 3"], "9000"), alone=True),

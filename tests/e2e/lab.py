@@ -87,6 +87,7 @@ class Lab:
             _counter[0] += 1
             self.id = f"{os.getpid()}-{_counter[0]}"
         self.hosts, self.programs, self.notes = [], [], []
+        self.wire = None  # for all programs; None: their default
 
     # --- hosts and links ---
 
@@ -128,8 +129,9 @@ class Lab:
         return a, b
 
     def hosts_of(self, topology):
-        """(server's host, client's host) of 'lo' or an MTU."""
-        if topology == "lo":
+        """(server's host, client's host) of 'lo' (RoCEv2 over lo), 'shm' (one host, through shared memory) or an MTU."""
+        if topology in ("lo", "shm"):
+            self.wire = "udp" if topology == "lo" else "shm"
             h = self.alone()
             return h, h
         return self.joined(int(topology))
@@ -143,6 +145,8 @@ class Lab:
         for k in ("FLEXINS_LOG", "FLEXINS_GSO", "FLEXINS_GRO"):
             if k in os.environ:
                 e[k] = os.environ[k]
+        if self.wire:
+            e["FLEXINS_WIRE"] = self.wire
         e.update(extra or {})
         return e
 
