@@ -17,8 +17,6 @@
 
 /* A poll longer ago than this is not spinning; a send of a long train takes half of it. */
 #define STALE_POLL_NS (100 * FNS_NSEC_PER_USEC)
-/* Found so at so many ticks in a row it is a habit: once, the thread may have lost its CPU. */
-#define STRIKES 2u
 /* The helper waits awake this long for the next packet. */
 #define SPIN_NS (50 * FNS_NSEC_PER_USEC)
 /* A yield that takes longer gave the CPU to somebody; then it does not spin for so long. */
@@ -152,15 +150,14 @@ static bool may_spin(uint64_t now)
 	return quick && now >= fns_here.no_spin_until_ns;
 }
 
-/* Under lock: packets wait while the thread that should fetch them does something else. Longer each
- * time, unless the last one was long ago. */
-static void hold_off(uint64_t now)
+/*
+ * Under lock, awake for packets that were gone: does a thread poll so that it needs no help? Its
+ * packets come faster than we wake up, so to watch for them again would mean to be woken for ever.
+ */
+static bool left_to_poller(uint64_t now)
 {
-	bool again = now < fns_here.no_disarm_until_ns + 4 * fns_here.holdoff_ns;
-
-	fns_here.holdoff_ns =
-		again ? FNS_MIN(4 * fns_here.holdoff_ns, HOLDOFF_MAX_NS) : HOLDOFF_MIN_NS;
-	fns_here.no_disarm_until_ns = now + fns_here.holdoff_ns;
+	return fns_here.streak >= FNS_STREAK_POLLS && now - fns_here.last_poll_ns < STALE_POLL_NS &&
+	       now >= fns_here.no_disarm_until_ns;
 }
 
 static void *helper(void *arg)
@@ -174,8 +171,9 @@ static void *helper(void *arg)
 		struct epoll_event ev[4];
 		int n = epoll_wait(fns_here.epfd, ev, 4, -1), i;
 		bool packets = false, wire = false, keeper = fns_here.keeper_gone;
-		uint64_t expirations, now;
+		uint64_t expirations, now, due;
 		uint32_t polls;
+		bool worked;
 
 		for (i = 0; i < n; i++) {
 			if (ev[i].data.u32 == FNS_EV_SOCKET)
@@ -198,23 +196,29 @@ static void *helper(void *arg)
 			fns_here.armed = false; /* one shot */
 			fns_here.wire->ops->arm(fns_here.wire, false);
 		}
+		due = fns_here.timer_ns ? fns_here.timer_ns : UINT64_MAX;
 		polls = atomic_load_explicit(&fns_here.polls, memory_order_relaxed);
 		now = fns_clock_now_ns();
-		if (packets && fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL) &&
-			may_spin(now)) {
+		worked = packets && fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL);
+		if (worked && may_spin(now)) {
 			fns_inline_unlock();
 			helper_spin();
 			pthread_mutex_lock(&fns_here.lock);
 		}
-		if (packets || fns_here.armed || polls == seen) {
+		if (packets && !worked && left_to_poller(now)) {
+			fns_helper_watch_socket(false);
+			fns_helper_timer_at(now + FNS_WATCHDOG_NS);
+		} else if (packets || fns_here.armed || polls == seen) {
 			helper_advance();
-		} else if (now - fns_here.last_poll_ns < STALE_POLL_NS) {
-			/* Somebody polls and needs no help. */
-			fns_here.strikes = 0;
+		} else if (FNS_MIN(now, due) < fns_here.last_poll_ns + STALE_POLL_NS) {
+			/* Somebody polls and needs no help. Or did until the timer fired, from when
+			 * on we kept his CPU from him. */
 			fns_here.timer_ns = 0;
 			fns_helper_timer_at(now + FNS_WATCHDOG_NS);
-		} else if (helper_advance() && ++fns_here.strikes >= STRIKES) {
-			hold_off(now);
+		} else if (helper_advance()) {
+			fns_here.holdoff_ns = FNS_MIN(
+				FNS_MAX(2 * fns_here.holdoff_ns, HOLDOFF_MIN_NS), HOLDOFF_MAX_NS);
+			fns_here.no_disarm_until_ns = now + fns_here.holdoff_ns;
 		}
 		seen = polls;
 		fns_hello_carry();

@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "inline/inline_priv.h"
 
-#define STREAK_POLLS 64u /* polls in a row that mean spinning */
 /* From here on every 16th empty poll lets others run: the peer may need this CPU. */
 #define YIELD_POLLS   256u
 #define STREAK_GAP_NS (50 * FNS_NSEC_PER_USEC)
@@ -36,11 +35,10 @@ static void came_by(uint64_t now)
 {
 	fns_here.streak = now - fns_here.last_poll_ns < STREAK_GAP_NS ? fns_here.streak + 1 : 0;
 	fns_here.last_poll_ns = now;
-	if (fns_here.armed && fns_here.streak >= STREAK_POLLS &&
+	if (fns_here.armed && fns_here.streak >= FNS_STREAK_POLLS &&
 		now >= fns_here.no_disarm_until_ns) {
 		fns_helper_watch_socket(false);
-		fns_helper_timer_at(
-			now + (fns_here.strikes ? FNS_QUICK_WATCHDOG_NS : FNS_WATCHDOG_NS));
+		fns_helper_timer_at(now + FNS_WATCHDOG_NS);
 	}
 }
 

@@ -27,7 +27,8 @@
 
 #define FNS_INLINE_RING_SLOTS 4096u
 #define FNS_WATCHDOG_NS       FNS_NSEC_PER_MSEC
-#define FNS_QUICK_WATCHDOG_NS (200 * FNS_NSEC_PER_USEC) /* while sends wait, or on suspicion */
+#define FNS_QUICK_WATCHDOG_NS (200 * FNS_NSEC_PER_USEC) /* while sends wait */
+#define FNS_STREAK_POLLS      64u /* polls in a row that mean spinning */
 
 /* What the helper's epoll set holds. */
 enum {
@@ -58,7 +59,6 @@ struct fns_inline {
 	uint64_t corked_ns;     /* under lock: since when */
 	bool hello_full;        /* under lock: no other host can be asked about now */
 	uint64_t holdoff_ns, no_disarm_until_ns; /* under lock: see helper() */
-	uint32_t strikes;                        /* under lock: likewise */
 	/* helper's own */
 	bool keeper_gone;
 	uint64_t work_ns,
