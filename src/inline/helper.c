@@ -20,8 +20,15 @@
 /* The helper waits awake this long for the next packet. */
 #define SPIN_NS (50 * FNS_NSEC_PER_USEC)
 /* A yield that takes longer gave the CPU to somebody; then it does not spin for so long. */
-#define SPIN_TAKEN_NS  (15 * FNS_NSEC_PER_USEC)
-#define SPIN_PAUSE_NS  (20 * FNS_NSEC_PER_MSEC)
+#define SPIN_TAKEN_NS (15 * FNS_NSEC_PER_USEC)
+#define SPIN_PAUSE_NS (20 * FNS_NSEC_PER_MSEC)
+/*
+ * A watchdog that finds packets which nobody fetched is a strike, one that finds a poller at work
+ * takes a part of one back: a poller that was merely preempted is told from one that spins on
+ * memory by how often it happens.
+ */
+#define STRIKE         4u
+#define STRIKES_OUT    (3u * STRIKE)
 #define HOLDOFF_MIN_NS (50 * FNS_NSEC_PER_MSEC)
 #define HOLDOFF_MAX_NS FNS_NSEC_PER_SEC
 #define HELPER_ROUNDS  64u /* advances before the helper lets others in */
@@ -151,8 +158,8 @@ static bool may_spin(uint64_t now)
 }
 
 /*
- * Under lock, awake for packets that were gone: does a thread poll so that it needs no help? Its
- * packets come faster than we wake up, so to watch for them again would mean to be woken for ever.
+ * Under lock, awake for packets: does a thread poll so that it needs no help? Its packets come
+ * faster than we wake up, so to watch for them again would mean to be woken for ever.
  */
 static bool left_to_poller(uint64_t now)
 {
@@ -162,7 +169,7 @@ static bool left_to_poller(uint64_t now)
 
 static void *helper(void *arg)
 {
-	uint32_t seen = 0;
+	uint32_t seen = 0, strikes = 0;
 
 	(void)arg;
 	pthread_setname_np(pthread_self(), "flexins");
@@ -173,7 +180,6 @@ static void *helper(void *arg)
 		bool packets = false, wire = false, keeper = fns_here.keeper_gone;
 		uint64_t expirations, now, due;
 		uint32_t polls;
-		bool worked;
 
 		for (i = 0; i < n; i++) {
 			if (ev[i].data.u32 == FNS_EV_SOCKET)
@@ -199,13 +205,14 @@ static void *helper(void *arg)
 		due = fns_here.timer_ns ? fns_here.timer_ns : UINT64_MAX;
 		polls = atomic_load_explicit(&fns_here.polls, memory_order_relaxed);
 		now = fns_clock_now_ns();
-		worked = packets && fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL);
-		if (worked && may_spin(now)) {
+		if (packets && fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL) &&
+			may_spin(now)) {
 			fns_inline_unlock();
 			helper_spin();
 			pthread_mutex_lock(&fns_here.lock);
+			now = fns_clock_now_ns();
 		}
-		if (packets && !worked && left_to_poller(now)) {
+		if (packets && left_to_poller(now)) {
 			fns_helper_watch_socket(false);
 			fns_helper_timer_at(now + FNS_WATCHDOG_NS);
 		} else if (packets || fns_here.armed || polls == seen) {
@@ -215,7 +222,11 @@ static void *helper(void *arg)
 			 * on we kept his CPU from him. */
 			fns_here.timer_ns = 0;
 			fns_helper_timer_at(now + FNS_WATCHDOG_NS);
-		} else if (helper_advance()) {
+			strikes -= strikes > 0;
+			if (strikes == 0)
+				fns_here.holdoff_ns = 0;
+		} else if (helper_advance() && (strikes += STRIKE) >= STRIKES_OUT) {
+			strikes = 0;
 			fns_here.holdoff_ns = FNS_MIN(
 				FNS_MAX(2 * fns_here.holdoff_ns, HOLDOFF_MIN_NS), HOLDOFF_MAX_NS);
 			fns_here.no_disarm_until_ns = now + fns_here.holdoff_ns;
