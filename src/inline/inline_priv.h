@@ -58,6 +58,7 @@ struct fns_inline {
 	uint32_t corked;        /* under lock: sends left in the ring, see inline.c */
 	uint64_t corked_ns;     /* under lock: since when */
 	bool hello_full;        /* under lock: no other host can be asked about now */
+	uint32_t skipped;       /* under lock: looks since the last advance */
 	uint64_t holdoff_ns, no_disarm_until_ns; /* under lock: see helper() */
 	/* helper's own */
 	bool keeper_gone;

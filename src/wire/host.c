@@ -190,6 +190,15 @@ static uint32_t rx_cost(struct fns_wire *base, uint32_t len, bool bulk)
 
 /* --- the rest --- */
 
+static bool maybe(struct fns_wire *base)
+{
+	struct host_wire *w = host_of(base);
+
+	/* The socket cannot tell; while it is quiet it is asked seldom anyway. */
+	return !w->shm || !w->base.now_ns || *w->base.now_ns < w->udp_hot_until_ns ||
+	       w->shm->ops->maybe(w->shm);
+}
+
 static int fd(const struct fns_wire *base)
 {
 	const struct host_wire *w = (const struct host_wire *)(const void *)base;
@@ -234,6 +243,7 @@ static const struct fns_wire_ops ops = {
 	.rx_cost = rx_cost,
 	.destroy = destroy,
 	.fd = fd,
+	.maybe = maybe,
 	.events = events,
 	.arm = arm,
 };

@@ -383,12 +383,25 @@ static unsigned rx_burst(struct fns_wire *base, struct fns_rx_view *views, unsig
 	return n;
 }
 
+static bool maybe(struct fns_wire *base)
+{
+	struct shm_wire *w = shm_of(base);
+	struct fns_list *it;
+
+	fns_list_for_each (it, &w->in) {
+		struct shm_in *in = fns_container_of(it, struct shm_in, node);
+
+		if (in->ring.shared && (in->ended || shm_ring_peek(&in->ring)))
+			return true;
+	}
+	return false;
+}
+
 static void arm(struct fns_wire *base, bool on)
 {
 	struct shm_wire *w = shm_of(base);
 	const uint64_t one = 1;
 	struct fns_list *it;
-	bool there = false;
 
 	w->armed = on;
 	fns_list_for_each (it, &w->in) {
@@ -401,12 +414,7 @@ static void arm(struct fns_wire *base, bool on)
 		return;
 	/* Pairs with the fence in wake(). */
 	atomic_thread_fence(memory_order_seq_cst);
-	fns_list_for_each (it, &w->in) {
-		struct shm_in *in = fns_container_of(it, struct shm_in, node);
-
-		there |= in->ring.shared && (in->ended || shm_ring_peek(&in->ring));
-	}
-	if (there)
+	if (maybe(base))
 		(void)!write(w->self, &one, sizeof(one));
 }
 
@@ -449,6 +457,7 @@ static const struct fns_wire_ops ops = {
 	.rx_cost = rx_cost,
 	.destroy = destroy,
 	.fd = fd,
+	.maybe = maybe,
 	.events = fns_shm_events,
 	.arm = arm,
 };

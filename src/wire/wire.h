@@ -130,6 +130,11 @@ struct fns_wire_ops {
 	 */
 	uint64_t (*next)(struct fns_wire *w);
 	/*
+	 * Optional: false when rx_burst would bring nothing now, as far as can be told without a
+	 * system call. A wire that cannot tell says true.
+	 */
+	bool (*maybe)(struct fns_wire *w);
+	/*
 	 * Optional, all three or none: for wires with packets that do not come by the leased
 	 * socket. fd: a descriptor to watch; when it is readable, events() is due, then rx_burst.
 	 * arm(true): from now on a packet that comes, or is there already, makes fd readable;
