@@ -165,7 +165,7 @@ static int connect_to(
 		av->hop_limit ? av->hop_limit : 64, &path);
 	if (r < 0)
 		return r;
-	peer = fns_peer_get(&e->nic, &av->sgid, &av->dgid, av->ifindex, prefix);
+	peer = fns_peer_get(&e->nic, path);
 	if (!peer) {
 		wire->ops->path_put(wire, path);
 		return -ENOMEM;

@@ -28,7 +28,7 @@
 #define FNS_INLINE_RING_SLOTS 4096u
 #define FNS_WATCHDOG_NS       FNS_NSEC_PER_MSEC
 #define FNS_QUICK_WATCHDOG_NS (200 * FNS_NSEC_PER_USEC) /* while sends wait */
-#define FNS_STREAK_POLLS      64u /* polls in a row that mean spinning */
+#define FNS_STREAK_POLLS      64u                       /* polls in a row that mean spinning */
 
 /* What the helper's epoll set holds. */
 enum {

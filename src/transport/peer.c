@@ -19,15 +19,17 @@ static void timer_fired(struct fns_timer *t, uint64_t now_ns)
 	fns_credit_timeout(fns_container_of(t, struct fns_peer, un.timer));
 }
 
-struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *local,
-	const struct fns_gid *remote, uint32_t ifindex, uint8_t prefix)
+struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_path *path)
 {
+	uint32_t budget = path->rx_bytes ? path->rx_bytes : nic->peer_budget;
 	struct fns_list *it;
 	struct fns_peer *p;
 
 	fns_list_for_each (it, &nic->peers) {
 		p = fns_container_of(it, struct fns_peer, node);
-		if (p->prefix == prefix && fns_gid_equal(&p->remote, remote)) {
+		/* Over another wire it has another buffer. */
+		if (p->prefix == path->prefix && p->known == (path->rx_bytes != 0) &&
+			fns_gid_equal(&p->remote, &path->remote)) {
 			p->refs++;
 			return p;
 		}
@@ -36,15 +38,18 @@ struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *local,
 	if (!p)
 		return NULL;
 	p->nic = nic;
-	p->remote = *remote;
-	p->prefix = prefix;
+	p->remote = path->remote;
+	p->prefix = path->prefix;
 	p->refs = 1;
-	p->window = p->max_window = nic->peer_budget;
+	p->known = path->rx_bytes != 0;
+	p->window = p->max_window = budget;
 	fns_list_init(&p->waiters);
 	fns_timer_init(&p->un.timer, timer_fired);
 	fns_list_push_back(&nic->peers, &p->node);
-	p->host = fns_host_get(nic, local, remote, ifindex);
-	fns_peer_learn(p);
+	if (!p->known) {
+		p->host = fns_host_get(nic, &path->local, &path->remote, path->ifindex);
+		fns_peer_learn(p);
+	}
 	return p;
 }
 

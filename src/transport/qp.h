@@ -98,9 +98,10 @@ struct fns_peer {
 	uint32_t inflight; /* cost of what we sent and have no acknowledgement or credit for */
 	uint32_t window;   /* may be in flight now */
 	uint32_t max_window;
-	uint32_t full_cost;      /* the dearest packet that anybody wanted to send */
-	uint32_t asks;           /* queue pairs with an AckReq out that is not answered */
-	uint64_t cut_at_ns;      /* last time the window was halved */
+	bool known;         /* the window is the wire's, not what the host says of its sockets */
+	uint32_t full_cost; /* the dearest packet that anybody wanted to send */
+	uint32_t asks;      /* queue pairs with an AckReq out that is not answered */
+	uint64_t cut_at_ns; /* last time the window was halved */
 	struct fns_list waiters; /* queue pairs that found the window full, in order */
 	struct fns_qp *turn;     /* the one woken, until it has had its turn */
 	struct fns_list node;    /* of nic->peers */
@@ -445,9 +446,8 @@ static inline bool fns_peer_may_send(const struct fns_peer *p, uint32_t cost)
 {
 	return p->inflight + cost <= p->window || !fns_peer_will_answer(p);
 }
-/* Finds or makes the peer and counts a reference; NULL without memory. */
-struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_gid *local,
-	const struct fns_gid *remote, uint32_t ifindex, uint8_t prefix);
+/* Finds or makes the peer that the path leads to and counts a reference; NULL without memory. */
+struct fns_peer *fns_peer_get(struct fns_nic *nic, const struct fns_path *path);
 void fns_peer_put(struct fns_peer *p); /* NULL is fine */
 /*
  * Wakes the next queue pair that waits, if there is room: for half a window, so that trains stay

@@ -249,9 +249,12 @@ static bool may_send(struct fns_qp *qp, struct fns_wqe *w, uint32_t n, uint32_t 
 		uint32_t max = qp->attr.max_rd_atomic ? qp->attr.max_rd_atomic : 1;
 		uint32_t rd = w->op == FNS_WR_READ ? fns_rc_read_cost(qp, n) : 0;
 
+		/* Responses come the way that requests go: with as much room. */
+		uint32_t budget = qp->path->rx_bytes ? qp->path->rx_bytes : nic->read_budget;
+
 		if (r->rd_inflight >= max)
 			return false;
-		if (rd && nic->read_cost && nic->read_cost + rd > nic->read_budget) {
+		if (rd && nic->read_cost && nic->read_cost + rd > budget) {
 			fns_qp_deactivate(qp);
 			qp->read_wait = true;
 			fns_list_push_back(&nic->read_waiters, &qp->sched);

@@ -28,12 +28,12 @@ static struct fns_path *ud_path(
 			return NULL;
 	}
 	*g = FNS_GATHER_ERROR;
-	peer = fns_peer_get(qp->nic, &ah->av.sgid, &ah->av.dgid, ah->av.ifindex, prefix);
-	if (!peer)
-		return NULL;
 	if (wire->ops->path_get(wire, &ah->av.sgid, &ah->av.dgid, ah->av.ifindex, prefix,
-		    ah->av.traffic_class, ah->av.hop_limit ? ah->av.hop_limit : 64, &p) != 0) {
-		fns_peer_put(peer);
+		    ah->av.traffic_class, ah->av.hop_limit ? ah->av.hop_limit : 64, &p) != 0)
+		return NULL;
+	peer = fns_peer_get(qp->nic, p);
+	if (!peer) {
+		wire->ops->path_put(wire, p);
 		return NULL;
 	}
 	if (ah->path)

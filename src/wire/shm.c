@@ -83,6 +83,7 @@ static int path_get(struct fns_wire *base, const struct fns_gid *local,
 		return -EHOSTUNREACH;
 	}
 	p->base = want;
+	p->base.rx_bytes = SHM_WINDOW;
 	line = &p->out->ring.shared->path[p->id];
 	line->src = *local;
 	line->dst = *remote;

@@ -17,8 +17,11 @@
 #include "wire/shm_ring.h"
 #include "wire/wire.h"
 
-#define SHM_RECS  2048u /* records received and not released, all links together */
-#define SHM_LINKS 1024u /* links to us at most; the dead are among them until drained */
+/* What one sender may have under way to us, acknowledgements and READ responses aside: they need
+ * room, too. */
+#define SHM_WINDOW (SHM_RING_BYTES / 8 * 5)
+#define SHM_RECS   2048u /* records received and not released, all links together */
+#define SHM_LINKS  1024u /* links to us at most; the dead are among them until drained */
 /* Who has not consumed anything for so long while its ring was full loses frames: it must not stop
  * traffic to others. */
 #define SHM_STUCK_NS (2 * FNS_NSEC_PER_MSEC)
