@@ -8,6 +8,10 @@
 
 #include "transport/qp.h"
 
+/* What was said holds so long; no answer may mean that its keeper had not started yet. */
+#define OLD_NS        (60 * FNS_NSEC_PER_SEC)
+#define OLD_SILENT_NS (10 * FNS_NSEC_PER_SEC)
+
 static struct fns_host *find(struct fns_nic *nic, const struct fns_gid *remote)
 {
 	struct fns_list *it;
@@ -27,6 +31,12 @@ static void want(struct fns_nic *nic, struct fns_host *h, bool wanted)
 	h->wanted = wanted;
 }
 
+static bool is_old(const struct fns_nic *nic, const struct fns_host *h)
+{
+	return h->state != FNS_HELLO_UNKNOWN && !h->asked &&
+	       nic->now_ns - h->told_ns >= (h->state == FNS_HELLO_SILENT ? OLD_SILENT_NS : OLD_NS);
+}
+
 struct fns_host *fns_host_get(struct fns_nic *nic, const struct fns_gid *local,
 	const struct fns_gid *remote, uint32_t ifindex)
 {
@@ -43,6 +53,8 @@ struct fns_host *fns_host_get(struct fns_nic *nic, const struct fns_gid *local,
 		h->remote = *remote;
 		h->ifindex = ifindex;
 		fns_list_push_back(&nic->hosts, &h->node);
+		want(nic, h, true);
+	} else if (is_old(nic, h)) {
 		want(nic, h, true);
 	}
 	h->refs++;
@@ -86,6 +98,7 @@ void fns_host_told(struct fns_nic *nic, const struct fns_gid *remote, enum fns_h
 		return;
 	h->asked = false;
 	h->state = (uint8_t)state;
+	h->told_ns = nic->now_ns;
 	if (state == FNS_HELLO_FLEXINS)
 		h->hello = *hello;
 	fns_list_for_each_safe (it, tmp, &nic->peers) {

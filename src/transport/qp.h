@@ -71,6 +71,7 @@ struct fns_host {
 	uint32_t refs;
 	bool wanted, asked;     /* to be asked; being asked */
 	uint8_t state;          /* enum fns_hello_state */
+	uint64_t told_ns;       /* when that was said */
 	struct fns_hello hello; /* FLEXINS */
 	struct fns_list node;   /* of nic->hosts */
 };
@@ -470,7 +471,7 @@ void fns_peer_loss(struct fns_nic *nic, struct fns_peer *p, uint64_t rtt_ns);
 
 /* --- hosts (hello.c) --- */
 /* Finds or makes the host of an address and counts a reference; NULL: multicast, or no memory. A
- * new one is wanted. */
+ * new one is wanted, and one of which nothing was heard for a while. */
 struct fns_host *fns_host_get(struct fns_nic *nic, const struct fns_gid *local,
 	const struct fns_gid *remote, uint32_t ifindex);
 void fns_host_put(struct fns_nic *nic, struct fns_host *h); /* NULL is fine */

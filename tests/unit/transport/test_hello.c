@@ -96,6 +96,41 @@ static void who_is_asked(void **state)
 	rig_destroy(r);
 }
 
+/* Named anew after a while, an address is asked anew; what is known holds meanwhile. */
+static void old_answers(void **state)
+{
+	struct rig *r = rig_create(NULL);
+	uint32_t ah = ah_create(r, &r->peer), more[4];
+	struct fns_engine_address a;
+
+	(void)state;
+	rig_run(r);
+	assert_true(fns_engine_hello_next(r->e, &a));
+	told(r, FNS_HELLO_SILENT, 0);
+	rig_step(r, 9000 * MS);
+	more[0] = ah_create(r, &r->peer);
+	assert_false(fns_engine_hello_pending(r->e));
+	rig_step(r, 1000 * MS);
+	assert_false(fns_engine_hello_pending(r->e));
+	more[1] = ah_create(r, &r->peer);
+	assert_true(fns_engine_hello_next(r->e, &a));
+	more[2] = ah_create(r, &r->peer); /* being asked already */
+	assert_false(fns_engine_hello_pending(r->e));
+	told(r, FNS_HELLO_FLEXINS, 425984);
+	rig_step(r, 59000 * MS);
+	more[3] = ah_create(r, &r->peer);
+	assert_false(fns_engine_hello_pending(r->e));
+	ah_destroy(r, more[3]);
+	rig_step(r, 1000 * MS);
+	more[3] = ah_create(r, &r->peer);
+	assert_true(fns_engine_hello_next(r->e, &a));
+	for (unsigned i = 0; i < 4; i++)
+		ah_destroy(r, more[i]);
+	ah_destroy(r, ah);
+	assert_true(fns_list_empty(&r->e->nic.hosts));
+	rig_destroy(r);
+}
+
 static void windows(void **state)
 {
 	struct rig *r = rig_create(NULL);
@@ -327,6 +362,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_is_asked),
+		cmocka_unit_test(old_answers),
 		cmocka_unit_test(windows),
 		cmocka_unit_test(configured_limit),
 		cmocka_unit_test(waiters_go_on),
