@@ -265,7 +265,7 @@ class Subcommands(unittest.TestCase):
         out = flexins("status", "--port=39")
         self.assertEqual(out.returncode, 0, out.stderr)
         self.assertIn("no keeper", out.stdout)
-        self.assertEqual(json.loads(flexins("status", "--port=39", "--json").stdout), {"slots": [], "keeper": None})
+        self.assertEqual(json.loads(flexins("status", "--port=39", "--json").stdout), {"slots": [], "peers": [], "keeper": None})
 
 
 if __name__ == "__main__":
