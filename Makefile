@@ -4,7 +4,7 @@
 BUILD ?= build
 MESON_ARGS ?=
 
-.PHONY: demo check build bench fuzz soak interop deps deps-full format install clean help
+.PHONY: demo check build bench fuzz soak interop renew-insn deps deps-full format install clean help
 
 demo: build
 	@scripts/demo $(BUILD)
@@ -24,6 +24,9 @@ bench: build
 
 fuzz: deps-full
 	@tests/fuzz/run --build $(BUILD) --time $(or $(TIME),20)
+
+renew-insn: build
+	@tests/insn/guard $(BUILD)/tests/insn/insn --renew
 
 interop: deps-full build
 	@tests/interop/run --build $(BUILD)
@@ -57,6 +60,7 @@ help:
 	@echo 'make fuzz     every fuzzer for TIME=20 seconds'
 	@echo 'make soak     new seeds: the simulator on all cores for TIME=60 seconds, then all that interop can do for TIME seconds'
 	@echo 'make interop  against the Linux kernel in an emulated machine (QEMU; some minutes; part of check)'
+	@echo 'make renew-insn  write tests/insn/baseline, the instructions of a packet, anew'
 	@echo 'make format   rewrite the C files in the house format'
 	@echo 'make install  install under the prefix (MESON_ARGS=--prefix=...)'
 	@echo 'make clean    remove $(BUILD)/'

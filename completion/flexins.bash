@@ -25,7 +25,7 @@ _flexins()
 	}
 
 	if ((cword == 1)); then
-		COMPREPLY=($(compgen -W "run devices status capture fault version --help --version" -- "$cur"))
+		COMPREPLY=($(compgen -W "run devices status capture fault bench version --help --version" -- "$cur"))
 		return
 	fi
 
@@ -46,6 +46,8 @@ _flexins()
 	--iface=*)
 		_flexins_interfaces "${cur#--iface=}"
 		;;
+	--figure=*) COMPREPLY=($(compgen -W "tx rx set pipe" -- "${cur#--figure=}")) ;;
+	--svg=*) COMPREPLY=($(compgen -f -- "${cur#--svg=}")) ;;
 	--port=*) ;;
 	--wire=*)
 		COMPREPLY=($(compgen -W "auto udp shm" -- "${cur#--wire=}"))
@@ -55,6 +57,7 @@ _flexins()
 		run) COMPREPLY=($(compgen -W "--iface= --port= --wire= --fault= --capture= --no-sysfs --verbose --help --" -- "$cur")) ;;
 		fault) COMPREPLY=($(compgen -W "--pid= --qp= --count= --help" -- "$cur")) ;;
 		capture) COMPREPLY=($(compgen -W "--pid= --help" -- "$cur")) ;;
+		bench) COMPREPLY=($(compgen -W "--figure= --param= --list-params --svg= --size= --seconds= --no-icrc --json --help" -- "$cur")) ;;
 		devices) COMPREPLY=($(compgen -W "--iface= --json --help" -- "$cur")) ;;
 		status) COMPREPLY=($(compgen -W "--json --port= --help" -- "$cur")) ;;
 		version) COMPREPLY=($(compgen -W "--help" -- "$cur")) ;;
@@ -63,6 +66,7 @@ _flexins()
 		;;
 	*)
 		case ${words[1]} in
+		bench) COMPREPLY=($(compgen -W "micro smartnic" -- "$cur")) ;;
 		fault) COMPREPLY=($(compgen -W "set show clear inject" -- "$cur")) ;;
 		capture) COMPREPLY=($(compgen -W "start stop" -- "$cur") $(compgen -f -- "$cur")) ;;
 		esac

@@ -322,7 +322,7 @@ bool fns_snic_measure(
 {
 	struct bench *b = create(p, c);
 	uint64_t flying = (uint64_t)b->pairs * b->host[0].qps * p->depth;
-	uint64_t packets = FNS_DIV_UP(c->size, 4096u), lap = 0, warm, n, t0, done, latency,
+	uint64_t packets = FNS_DIV_UP(c->size, 4096u), lap = 0, warm, n, t0, done, latency, again,
 		 waits = 0;
 	struct fns_snic_counts a, z;
 	double bytes;
@@ -340,6 +340,7 @@ bool fns_snic_measure(
 	t0 = b->vt.now_ps;
 	done = b->completed;
 	latency = b->latency_ps;
+	again = sum(b, FNS_C_rc_retransmits);
 	ok = ok && run_until(b, done + n);
 	z = b->card->n;
 	done = b->completed - done;
@@ -364,7 +365,7 @@ bool fns_snic_measure(
 					(double)FNS_MAX(lines, 1),
 			.pcie_ops = (double)(z.pcie_ops - a.pcie_ops) / (double)done,
 			.latency_ns = (double)(b->latency_ps - latency) / 1000 / (double)done,
-			.retransmits = sum(b, FNS_C_rc_retransmits),
+			.retransmits = sum(b, FNS_C_rc_retransmits) - again,
 			.waits = waits,
 			.virtual_ns = ps / FNS_PS_PER_NS};
 	}
