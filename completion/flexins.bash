@@ -47,6 +47,9 @@ _flexins()
 		_flexins_interfaces "${cur#--iface=}"
 		;;
 	--figure=*) COMPREPLY=($(compgen -W "tx rx set pipe" -- "${cur#--figure=}")) ;;
+	--tx=*) COMPREPLY=($(compgen -W "header-only dma-assisted rdma-assisted" -- "${cur#--tx=}")) ;;
+	--rx=*) COMPREPLY=($(compgen -W "in-cache ring-discarded ring ring-no-stashing" -- "${cur#--rx=}")) ;;
+	--pipe=*) COMPREPLY=($(compgen -W "phase doorbell" -- "${cur#--pipe=}")) ;;
 	--svg=*) COMPREPLY=($(compgen -f -- "${cur#--svg=}")) ;;
 	--port=*) ;;
 	--wire=*)
@@ -57,7 +60,7 @@ _flexins()
 		run) COMPREPLY=($(compgen -W "--iface= --port= --wire= --fault= --capture= --no-sysfs --verbose --help --" -- "$cur")) ;;
 		fault) COMPREPLY=($(compgen -W "--pid= --qp= --count= --help" -- "$cur")) ;;
 		capture) COMPREPLY=($(compgen -W "--pid= --help" -- "$cur")) ;;
-		bench) COMPREPLY=($(compgen -W "--figure= --param= --list-params --svg= --size= --seconds= --no-icrc --json --help" -- "$cur")) ;;
+		bench) COMPREPLY=($(compgen -W "--figure= --tx= --rx= --pipe= --param= --list-params --svg= --size= --seconds= --no-icrc --json --help" -- "$cur")) ;;
 		devices) COMPREPLY=($(compgen -W "--iface= --json --help" -- "$cur")) ;;
 		status) COMPREPLY=($(compgen -W "--json --port= --help" -- "$cur")) ;;
 		version) COMPREPLY=($(compgen -W "--help" -- "$cur")) ;;

@@ -50,8 +50,8 @@ static const struct rx_scheme {
 	enum fns_snic_rx rx;
 	bool no_stash; /* whatever the parameter says */
 } rx_scheme[] = {{"in-cache", FNS_SNIC_RX_IN_CACHE, false},
-	{"ring, discarded", FNS_SNIC_RX_DISCARD, false}, {"ring", FNS_SNIC_RX_RING, false},
-	{"ring, no stashing", FNS_SNIC_RX_RING, true}};
+	{"ring-discarded", FNS_SNIC_RX_DISCARD, false}, {"ring", FNS_SNIC_RX_RING, false},
+	{"ring-no-stashing", FNS_SNIC_RX_RING, true}};
 
 static void rx_take(struct fns_snic_point *pt, const struct rx_scheme *s)
 {

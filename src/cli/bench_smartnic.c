@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -11,7 +12,8 @@
 #include "cli/cli.h"
 
 static const char help[] =
-	"Usage: flexins bench smartnic [--figure=NAME]... [--param=NAME=VALUE]... [--json] [--svg=FILE]\n"
+	"Usage: flexins bench smartnic [--figure=NAME]... [--tx=SCHEME] [--rx=SCHEME] [--pipe=SCHEME]\n"
+	"                              [--param=NAME=VALUE]... [--json] [--svg=FILE]\n"
 	"       flexins bench smartnic --list-params [--json]\n"
 	"\n"
 	"Run the engine on an emulated SmartNIC and show what its mechanisms are worth there. The engine\n"
@@ -23,13 +25,15 @@ static const char help[] =
 	"Figures:\n"
 	"  tx      payload to the wire: gathered from host memory (header-only), or brought to NIC memory\n"
 	"          first by the DMA engine (DMA-assisted) or by RDMA READs (RDMA-assisted)\n"
-	"  rx      payload from the wire through a bounded pool (in-cache), or through a ring of buffers,\n"
-	"          as it is, with its lines discarded once placed, or with writes that bypass the cache\n"
+	"  rx      payload from the wire through a bounded pool (in-cache), or through a ring of buffers:\n"
+	"          with its lines discarded once placed (ring-discarded), as it is (ring), or where the\n"
+	"          NIC's writes bypass the cache (ring-no-stashing)\n"
 	"  set     the same against what the senders have outstanding\n"
-	"  pipe    descriptors and completions by phase bit or by doorbell\n"
+	"  pipe    descriptors and completions by phase bit (phase) or by doorbell (doorbell)\n"
 	"\n"
 	"Options:\n"
 	"  --figure=NAME         only this one (may be repeated)\n"
+	"  --tx=SCHEME           of figure tx only this one; likewise --rx (rx, set) and --pipe\n"
 	"  --param=NAME=VALUE    change a constant of the model\n"
 	"  --list-params         show all of them: default, range, meaning, source\n"
 	"  --json                machine-readable\n"
@@ -43,6 +47,7 @@ static const char help[] =
 struct opts {
 	struct fns_snic_params p;
 	bool figure[FNS_SNIC_FIGURES], json, list;
+	const char *scheme[FNS_SNIC_FIGURES]; /* only this one; NULL: all */
 	const char *svg;
 };
 
@@ -54,6 +59,26 @@ static int set_figure(const char *name, struct opts *o)
 			return 0;
 		}
 	return fns_cli_error(FNS_EXIT_USAGE, "--figure='%s': expected tx, rx, set or pipe", name);
+}
+
+/* Is there such a scheme in figure f? Then only that. */
+static int set_scheme(const char *option, enum fns_snic_figure f, const char *name, struct opts *o)
+{
+	struct fns_snic_point pt[FNS_SNIC_POINTS];
+	size_t n = fns_snic_figure_points(f, &o->p, pt), i;
+	char known[128] = "";
+
+	for (i = 0; i < n; i++) {
+		if (strcasecmp(pt[i].scheme, name) == 0) {
+			o->scheme[f] = pt[i].scheme;
+			o->figure[f] = true;
+			return 0;
+		}
+		if (i == 0 || pt[i].scheme != pt[i - 1].scheme)
+			snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s",
+				i ? ", " : "", pt[i].scheme);
+	}
+	return fns_cli_error(FNS_EXIT_USAGE, "%s='%s': expected one of %s", option, name, known);
 }
 
 static int set_param(const char *text, struct opts *o)
@@ -71,6 +96,9 @@ static int parse(int argc, char **argv, struct opts *o)
 {
 	static const struct option options[] = {
 		{"figure", required_argument, NULL, 'f'},
+		{"tx", required_argument, NULL, 'T'},
+		{"rx", required_argument, NULL, 'R'},
+		{"pipe", required_argument, NULL, 'P'},
 		{"param", required_argument, NULL, 'p'},
 		{"list-params", no_argument, NULL, 'l'},
 		{"json", no_argument, NULL, 'j'},
@@ -86,6 +114,20 @@ static int parse(int argc, char **argv, struct opts *o)
 		switch (c) {
 		case 'f':
 			rc = set_figure(optarg, o);
+			any = true;
+			break;
+		case 'T':
+			rc = set_scheme("--tx", FNS_SNIC_FIG_TX, optarg, o);
+			any = true;
+			break;
+		case 'R':
+			rc = set_scheme("--rx", FNS_SNIC_FIG_RX, optarg, o);
+			if (rc == 0)
+				rc = set_scheme("--rx", FNS_SNIC_FIG_SET, optarg, o);
+			any = true;
+			break;
+		case 'P':
+			rc = set_scheme("--pipe", FNS_SNIC_FIG_PIPE, optarg, o);
 			any = true;
 			break;
 		case 'p':
@@ -225,6 +267,18 @@ static void json(const struct opts *o, const struct fns_snic_point *pt,
 	printf("  ]\n}\n");
 }
 
+/* The points of one figure, of the schemes wanted. How many. */
+static size_t select_points(
+	const struct opts *o, enum fns_snic_figure f, struct fns_snic_point *out)
+{
+	size_t n = fns_snic_figure_points(f, &o->p, out), k = 0, i;
+
+	for (i = 0; i < n; i++)
+		if (!o->scheme[f] || o->scheme[f] == out[i].scheme)
+			out[k++] = out[i];
+	return k;
+}
+
 /* 0, or an exit code. */
 static int measure(
 	const struct fns_snic_point *pt, struct fns_snic_result *r, size_t n, bool progress)
@@ -247,7 +301,7 @@ static int measure(
 
 int fns_cli_bench_smartnic(int argc, char **argv)
 {
-	struct fns_snic_point *pt = calloc(FNS_SNIC_POINTS, sizeof(*pt));
+	struct fns_snic_point *pt = calloc(2 * FNS_SNIC_POINTS, sizeof(*pt));
 	struct fns_snic_result *r = calloc(FNS_SNIC_POINTS, sizeof(*r));
 	size_t n = 0, first[FNS_SNIC_FIGURES + 1] = {0};
 	struct opts o = {0};
@@ -266,7 +320,7 @@ int fns_cli_bench_smartnic(int argc, char **argv)
 		for (f = 0; f < FNS_SNIC_FIGURES; f++) {
 			first[f] = n;
 			if (o.figure[f])
-				n += fns_snic_figure_points((enum fns_snic_figure)f, &o.p, pt + n);
+				n += select_points(&o, (enum fns_snic_figure)f, pt + n);
 		}
 		first[f] = n;
 		rc = measure(pt, r, n, isatty(STDERR_FILENO));

@@ -24,6 +24,7 @@ for args in (["--help"], ["micro", "--help"], ["smartnic", "--help"]):
 for args, word in ((["x"], "micro or smartnic"), ([], "micro or smartnic"), (["micro", "--size=0"], "1 to 65536"),
                    (["micro", "--seconds=x"], "1 to 60"), (["micro", "extra"], "extra"), (["micro", "--wrong"], "--wrong"),
                    (["smartnic", "--figure=y"], "tx, rx, set or pipe"), (["smartnic", "--param=link_gbps=0"], "10 to 1600"),
+                   (["smartnic", "--tx=copy"], "header-only, DMA-assisted, RDMA-assisted"), (["smartnic", "--pipe=x"], "phase, doorbell"),
                    (["smartnic", "--param=nothing=1"], "no parameter 'nothing'"), (["smartnic", "extra"], "extra")):
     err = run(*args, rc=2)
     assert word in err and err.count("\n") == 1, f"{args}: {err}"
@@ -35,6 +36,8 @@ assert schemes == {"phase", "doorbell"}, schemes
 assert all(p["gbps"] > 0 and p["retransmits"] == 0 for p in out["points"])
 again = json.loads(run("smartnic", "--figure=pipe", "--json", "--param=messages=200", "--param=link_ns=2000"))
 assert again == out, "two runs differ"
+some = json.loads(run("smartnic", "--pipe=Phase", "--json", "--param=messages=200", "--param=link_ns=2000"))
+assert some["points"] == [p for p in out["points"] if p["scheme"] == "phase"], "--pipe=phase is not those points"
 text = run("smartnic", "--figure=pipe", "--param=messages=200")
 assert "Emulated SmartNIC" in text and "not of hardware" in text
 
