@@ -21,6 +21,10 @@ $(BUILD)/build.ninja:
 bench: build
 	@bench/run-write-bw-vs-iperf3
 	@bench/run-send-lat-vs-udp
+	@-bench/run-shm-vs-ucx lat
+	@-bench/run-shm-vs-ucx write-bw
+	@-bench/run-shm-vs-ucx send-bw
+	@-bench/run-shm-vs-ucx rate
 
 fuzz: deps-full
 	@tests/fuzz/run --build $(BUILD) --time $(or $(TIME),20)

@@ -159,6 +159,7 @@ enum fns_gather fns_gather_refs(struct fns_qp *qp, struct fns_fetch *ft, uint64_
 {
 	struct fns_nic *nic = qp->nic;
 	struct fns_sg *sg = fns_txq_sgs(nic);
+	bool steady = (qp->path ? qp->path : f->path)->reads_once;
 	enum fns_gather g;
 	unsigned i;
 
@@ -167,9 +168,11 @@ enum fns_gather fns_gather_refs(struct fns_qp *qp, struct fns_fetch *ft, uint64_
 	f->nsg = 0;
 	if (len == 0)
 		return FNS_GATHER_OK;
+	must_stage &= !steady;
 	for (i = 0; i < nref; i++)
 		must_stage |= !fns_memref_near(ref[i]);
-	if (must_stage || (len <= FNS_STAGE_THRESHOLD && !nic->wire->caps.reliable_payload)) {
+	if (must_stage ||
+		(len <= FNS_STAGE_THRESHOLD && !steady && !nic->wire->caps.reliable_payload)) {
 		g = stage(qp, ft, key, ref, nref, len, buf);
 		if (g == FNS_GATHER_OK) {
 			sg[0] = (struct fns_sg){.addr = *buf, .region = NULL, .len = len};

@@ -515,10 +515,11 @@ int fns_sge_refs(struct fns_qp *qp, const struct fns_sqd_sge *sge, uint32_t num_
 	uint32_t len, uint32_t need, struct fns_memref *ref, enum fns_wc_status *status);
 
 /*
- * Payload named by refs as pieces of frame f: in place, or staged (stage asks for it; small ones
- * and far memory always are). key names the segment to the fetch. WAIT: a fetch is under way, the
- * queue pair will be activated; RETRY: no staging memory now; ERROR: the memory faulted. On OK *buf
- * is the staging buffer to commit with, or NULL.
+ * Payload named by refs as pieces of frame f (UD: whose path is set): in place, or staged (stage
+ * asks for it; small ones are, but on a path that reads payload once; far memory always is). key
+ * names the segment to the fetch. WAIT: a fetch is under way, the queue pair will be activated;
+ * RETRY: no staging memory now; ERROR: the memory faulted. On OK *buf is the staging buffer to
+ * commit with, or NULL.
  */
 enum fns_gather fns_gather_refs(struct fns_qp *qp, struct fns_fetch *ft, uint64_t key,
 	const struct fns_memref *ref, unsigned nref, uint32_t len, bool stage, struct fns_frame *f,

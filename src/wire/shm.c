@@ -84,6 +84,7 @@ static int path_get(struct fns_wire *base, const struct fns_gid *local,
 	}
 	p->base = want;
 	p->base.rx_bytes = SHM_WINDOW;
+	p->base.reads_once = true;
 	line = &p->out->ring.shared->path[p->id];
 	line->src = *local;
 	line->dst = *remote;

@@ -177,7 +177,10 @@ static void out_break(struct shm_wire *w, struct shm_out *o)
 	fns_list_for_each (it, &w->paths) {
 		struct shm_path *p = fns_container_of(it, struct shm_path, node);
 
-		p->base.broken |= p->out == o;
+		if (p->out != o)
+			continue;
+		p->base.broken = true;
+		p->base.reads_once = false;
 	}
 	o->broken = true;
 	fns_list_remove(&o->node);

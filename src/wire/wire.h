@@ -34,6 +34,8 @@ struct fns_path {
 	uint8_t tos; /* IPv4 TOS or IPv6 traffic class */
 	uint8_t ttl;
 	uint32_t refs;
+	bool reads_once; /* payload is copied before anything is made of it: it may change meanwhile
+			  */
 	uint32_t rx_bytes; /* how much may be under way to the peer, in rx_cost; 0: unknown */
 	/* For a wire made of wires (host.c): which of them made this path; it leads nowhere any
 	 * more; where its frames go then. */
