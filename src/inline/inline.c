@@ -25,6 +25,7 @@ void fns_inline_unlock(void)
 		if (!fns_engine_submissions_pending(fns_here.engine) ||
 			pthread_mutex_trylock(&fns_here.lock) != 0)
 			return;
+		fns_here.corked = 0;
 		fns_engine_advance(fns_here.engine, fns_clock_now_ns(), FNS_ADVANCE_SUBMIT);
 		fns_helper_keep_deadline();
 	}
@@ -97,33 +98,36 @@ static void inline_submitted(uint32_t sends)
 	fns_inline_unlock();
 }
 
-static void inline_poll(void)
+static bool inline_poll(void)
 {
-	bool yield;
+	bool yield, worked;
 	uint64_t now;
 
-	atomic_fetch_add_explicit(&fns_here.polls, 1, memory_order_relaxed);
+	/* Only whether it moves counts: threads may overwrite each other. */
+	atomic_store_explicit(&fns_here.polls,
+		atomic_load_explicit(&fns_here.polls, memory_order_relaxed) + 1,
+		memory_order_relaxed);
 	if (pthread_mutex_trylock(&fns_here.lock) != 0)
-		return;
+		return true;
 	/* In a tight loop, most looks at a wire that can tell need no more than its word. */
 	if (fns_here.streak >= FNS_STREAK_POLLS && fns_here.skipped < SKIP_POLLS &&
 		!fns_here.wire->ops->maybe(fns_here.wire)) {
 		fns_here.skipped++;
 		fns_inline_unlock();
-		return;
+		return false;
 	}
 	fns_here.skipped = 0;
 	now = fns_clock_now_ns();
 	fns_here.corked = 0;
-	fns_here.idle = fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL | FNS_ADVANCE_LAZY)
-				? 0
-				: fns_here.idle + 1;
+	worked = fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL | FNS_ADVANCE_LAZY);
+	fns_here.idle = worked ? 0 : fns_here.idle + 1;
 	yield = fns_here.idle >= YIELD_POLLS && fns_here.idle % 16 == 0;
 	came_by(now);
 	fns_helper_keep_deadline();
 	fns_inline_unlock();
 	if (yield)
 		sched_yield();
+	return worked;
 }
 
 static void inline_will_sleep(void)

@@ -7,6 +7,8 @@
 #ifndef FNS_PIPE_PLACEMENT_H
 #define FNS_PIPE_PLACEMENT_H
 
+#include <stdbool.h>
+
 #include "pipe/ctl.h"
 #include "pipe/layout.h"
 
@@ -35,8 +37,8 @@ struct fns_placement_ops {
 	 */
 	void (*submitted)(uint32_t sends);
 	/* Called when a CQ was polled and found empty. Inline: this thread advances the engine
-	 * (receive, timers, transmit). */
-	void (*poll)(void);
+	 * (receive, timers, transmit). False: surely nothing has come by that. */
+	bool (*poll)(void);
 	/* Called when the application arms a CQ and is likely to sleep. */
 	void (*will_sleep)(void);
 	/* Monotonic time as stamped into completions, ns. */

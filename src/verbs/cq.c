@@ -168,7 +168,8 @@ int fns_verbs_poll_cq(struct ibv_cq *ibcq, int n, struct ibv_wc *wc)
 	pthread_mutex_unlock(&cq->lock);
 	if (got > 0)
 		return got;
-	fns_ctx(ibcq->context)->ops->poll();
+	if (!fns_ctx(ibcq->context)->ops->poll())
+		return 0;
 	pthread_mutex_lock(&cq->lock);
 	got = poll_locked(cq, n, wc);
 	pthread_mutex_unlock(&cq->lock);

@@ -132,11 +132,12 @@ static void submitted(uint32_t sends)
 		;
 }
 
-static void poll_engine(void)
+static bool poll_engine(void)
 {
 	fake.n_poll++;
 	if (fake.on_poll)
 		fake.on_poll();
+	return true;
 }
 
 static void will_sleep(void)
