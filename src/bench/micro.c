@@ -21,6 +21,7 @@ struct fns_micro {
 	struct fns_dma *dma[2];
 	struct fns_node *node[2];
 	uint64_t now_ns;
+	uint64_t stage_ns[FNS_MICRO_STAGES];
 	uint32_t *posted, *done; /* of each queue pair */
 };
 
@@ -106,15 +107,31 @@ static uint64_t reap(struct fns_micro *m)
 	return n;
 }
 
+/* Ends stage s, which began at t. Returns the beginning of the next. */
+static uint64_t lap(struct fns_micro *m, enum fns_micro_stage s, uint64_t t)
+{
+	uint64_t now;
+
+	if (!m->cfg.clock_ns)
+		return 0;
+	now = m->cfg.clock_ns();
+	m->stage_ns[s] += now - t;
+	return now;
+}
+
 uint64_t fns_micro_run(struct fns_micro *m, uint64_t messages, uint64_t *packets)
 {
 	uint64_t n = 0, got, before = fns_node_count(m->node[1], FNS_C_rx_packets);
+	uint64_t t = m->cfg.clock_ns ? m->cfg.clock_ns() : 0;
 	uint32_t idle = 0;
 
 	while (n < messages) {
 		post(m);
+		t = lap(m, FNS_MICRO_APP, t);
 		fns_engine_advance(m->node[0]->e, m->now_ns, FNS_ADVANCE_ALL);
+		t = lap(m, FNS_MICRO_SENDER, t);
 		fns_engine_advance(m->node[1]->e, m->now_ns, FNS_ADVANCE_ALL);
+		t = lap(m, FNS_MICRO_RECEIVER, t);
 		m->now_ns += TURN_NS;
 		got = reap(m);
 		n += got;
@@ -122,7 +139,13 @@ uint64_t fns_micro_run(struct fns_micro *m, uint64_t messages, uint64_t *packets
 		fns_assert(idle < IDLE_TURNS);
 	}
 	*packets = fns_node_count(m->node[1], FNS_C_rx_packets) - before;
+	lap(m, FNS_MICRO_APP, t);
 	return n;
+}
+
+void fns_micro_stages(const struct fns_micro *m, uint64_t ns[FNS_MICRO_STAGES])
+{
+	memcpy(ns, m->stage_ns, sizeof(m->stage_ns));
 }
 
 bool fns_micro_intact(const struct fns_micro *m)

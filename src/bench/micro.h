@@ -16,6 +16,15 @@ struct fns_micro_cfg {
 	uint32_t qps;   /* queue pairs */
 	uint32_t depth; /* WRITEs outstanding on each */
 	bool icrc;      /* made by the sender and checked by the receiver, in software */
+	uint64_t (*clock_ns)(void); /* to tell the stages apart; NULL: they are not timed */
+};
+
+/* Where the time goes. */
+enum fns_micro_stage {
+	FNS_MICRO_APP,      /* descriptors written, completions polled */
+	FNS_MICRO_SENDER,   /* the sender's engine, its wire and the ICRC made */
+	FNS_MICRO_RECEIVER, /* the receiver's engine, its wire and the ICRC checked */
+	FNS_MICRO_STAGES
 };
 
 struct fns_micro;
@@ -28,6 +37,8 @@ void fns_micro_destroy(struct fns_micro *m);
  * data packets that arrived, acknowledgements not counted. Asserts if the engines come to rest.
  */
 uint64_t fns_micro_run(struct fns_micro *m, uint64_t messages, uint64_t *packets);
+/* ns spent in each stage since the beginning, if there is a clock. */
+void fns_micro_stages(const struct fns_micro *m, uint64_t ns[FNS_MICRO_STAGES]);
 /* Does the receiver's memory hold what the sender's does? True once every slot was written. */
 bool fns_micro_intact(const struct fns_micro *m);
 

@@ -29,7 +29,8 @@ static const char help[] =
 	"Run two engines in one thread, joined in memory, and measure WRITEs of one to the other: post,\n"
 	"segment, gather, ICRC made, received, ICRC checked, placed, acknowledged, completed. No socket\n"
 	"and no network takes part. Both engines share the core, so a packet's cost is that of both ends.\n"
-	"The figures are the median of 21 runs and the quarter of them below and above.\n"
+	"The figures are the median of 21 runs and the quarter of them below and above; the parts are means:\n"
+	"application (descriptors written, completions polled), sender, receiver.\n"
 	"\n"
 	"Options:\n"
 	"  --size=BYTES   bytes of a WRITE, 1 to 65536 (may be repeated; without it 64 and 4096)\n"
@@ -51,7 +52,8 @@ struct outcome {
 	uint32_t size;
 	double ns, ns_low, ns_high; /* of a packet: median, quartiles */
 	double gbps, mpps;
-	double instructions; /* of a packet; negative: not counted */
+	double stage[FNS_MICRO_STAGES]; /* ns of a packet, mean */
+	double instructions;            /* of a packet; negative: not counted */
 	uint64_t packets;
 };
 
@@ -138,11 +140,15 @@ static int by_value(const void *a, const void *b)
 
 static void measure(uint32_t size, const struct opts *o, int counter, struct outcome *out)
 {
-	const struct fns_micro_cfg cfg = {
-		.size = size, .qps = QPS, .depth = DEPTH, .icrc = !o->no_icrc};
+	const struct fns_micro_cfg cfg = {.size = size,
+		.qps = QPS,
+		.depth = DEPTH,
+		.icrc = !o->no_icrc,
+		.clock_ns = fns_clock_now_ns};
 	struct fns_micro *m = fns_micro_create(&cfg);
 	uint64_t packets, all = 0, count, t0, t1, messages = FNS_MAX(CALIBRATE * 64 / size, 1000u);
 	uint64_t bytes = 0;
+	uint64_t before[FNS_MICRO_STAGES], after[FNS_MICRO_STAGES];
 	double ns[RUNS];
 
 	if (!m)
@@ -153,6 +159,7 @@ static void measure(uint32_t size, const struct opts *o, int counter, struct out
 	messages = fns_micro_run(m, messages, &packets);
 	t1 = FNS_MAX(fns_clock_now_ns(), t0 + 1);
 	messages = FNS_MAX(messages * o->seconds * FNS_NSEC_PER_SEC / RUNS / (t1 - t0), 1);
+	fns_micro_stages(m, before);
 	count = counter_read(counter);
 	for (unsigned i = 0; i < RUNS; i++) {
 		t0 = fns_clock_now_ns();
@@ -161,6 +168,7 @@ static void measure(uint32_t size, const struct opts *o, int counter, struct out
 		all += packets;
 	}
 	count = counter_read(counter) - count;
+	fns_micro_stages(m, after);
 	qsort(ns, RUNS, sizeof(ns[0]), by_value);
 	*out = (struct outcome){.size = size,
 		.ns = ns[RUNS / 2],
@@ -170,6 +178,8 @@ static void measure(uint32_t size, const struct opts *o, int counter, struct out
 		.mpps = 1000 / ns[RUNS / 2],
 		.instructions = count ? (double)count / (double)all : -1,
 		.packets = all};
+	for (unsigned i = 0; i < FNS_MICRO_STAGES; i++)
+		out->stage[i] = (double)(after[i] - before[i]) / (double)all;
 	fns_micro_destroy(m);
 }
 
@@ -178,16 +188,20 @@ static void print(const struct opts *o, const struct outcome *r, unsigned n)
 	unsigned i;
 
 	if (!o->json) {
-		printf("Engine in memory, both ends on one core, ICRC %s\n%8s %12s %19s %8s %8s %14s\n",
+		printf("Engine in memory, both ends on one core, ICRC %s\n"
+		       "%8s %11s %17s %8s %8s   %-32s %12s\n",
 			o->no_icrc ? "neither made nor checked" : "made and checked", "bytes",
-			"ns a packet", "quartiles", "Mpps", "Gb/s", "instructions");
+			"ns a packet", "quartiles", "Mpps", "Gb/s",
+			"application + sender + receiver", "instructions");
 		for (i = 0; i < n; i++) {
-			printf("%8u %12.1f %9.1f-%9.1f %8.2f %8.1f ", r[i].size, r[i].ns,
-				r[i].ns_low, r[i].ns_high, r[i].mpps, r[i].gbps);
+			printf("%8u %11.1f %8.1f-%8.1f %8.2f %8.1f   %8.1f + %8.1f + %8.1f    ",
+				r[i].size, r[i].ns, r[i].ns_low, r[i].ns_high, r[i].mpps, r[i].gbps,
+				r[i].stage[FNS_MICRO_APP], r[i].stage[FNS_MICRO_SENDER],
+				r[i].stage[FNS_MICRO_RECEIVER]);
 			if (r[i].instructions >= 0)
-				printf("%14.0f\n", r[i].instructions);
+				printf("%12.0f\n", r[i].instructions);
 			else
-				printf("%14s\n", "not counted");
+				printf("%12s\n", "not counted");
 		}
 		return;
 	}
@@ -195,9 +209,11 @@ static void print(const struct opts *o, const struct outcome *r, unsigned n)
 		o->no_icrc ? "false" : "true");
 	for (i = 0; i < n; i++) {
 		printf("    {\"size\": %u, \"ns_per_packet\": %.2f, \"ns_low\": %.2f, \"ns_high\": %.2f, "
+		       "\"application_ns\": %.2f, \"sender_ns\": %.2f, \"receiver_ns\": %.2f, "
 		       "\"mpps\": %.4f, \"gbps\": %.3f, \"packets\": %llu, \"instructions_per_packet\": ",
-			r[i].size, r[i].ns, r[i].ns_low, r[i].ns_high, r[i].mpps, r[i].gbps,
-			(unsigned long long)r[i].packets);
+			r[i].size, r[i].ns, r[i].ns_low, r[i].ns_high, r[i].stage[FNS_MICRO_APP],
+			r[i].stage[FNS_MICRO_SENDER], r[i].stage[FNS_MICRO_RECEIVER], r[i].mpps,
+			r[i].gbps, (unsigned long long)r[i].packets);
 		if (r[i].instructions >= 0)
 			printf("%.1f}", r[i].instructions);
 		else

@@ -43,6 +43,8 @@ assert "Emulated SmartNIC" in text and "not of hardware" in text
 
 out = json.loads(run("micro", "--size=64", "--seconds=1", "--json"))
 assert out["icrc"] is True and [s["size"] for s in out["sizes"]] == [64]
+parts = [out["sizes"][0][k] for k in ("application_ns", "sender_ns", "receiver_ns")]
+assert all(p > 0 for p in parts)
 assert 0 < out["sizes"][0]["ns_low"] <= out["sizes"][0]["ns_per_packet"] <= out["sizes"][0]["ns_high"]
 
 with open(doc, encoding="utf-8") as f:

@@ -32,6 +32,30 @@ static void messages_arrive(void **state)
 		}
 }
 
+static uint64_t ticks;
+
+static uint64_t tick(void)
+{
+	return ticks += 10;
+}
+
+/* A clock that moves at each look: every stage takes the same time, and none is lost. */
+static void stages_add_up(void **state)
+{
+	const struct fns_micro_cfg cfg = {.size = 64, .qps = 1, .depth = 8, .clock_ns = tick};
+	struct fns_micro *m = fns_micro_create(&cfg);
+	uint64_t ns[FNS_MICRO_STAGES], packets;
+
+	ticks = 0;
+	fns_micro_run(m, 100, &packets);
+	fns_micro_stages(m, ns);
+	assert_true(ns[FNS_MICRO_SENDER] > 0);
+	assert_int_equal(ns[FNS_MICRO_SENDER], ns[FNS_MICRO_RECEIVER]);
+	assert_int_equal(ns[FNS_MICRO_APP], ns[FNS_MICRO_SENDER] + 10);
+	assert_int_equal(ns[0] + ns[1] + ns[2], ticks - 10);
+	fns_micro_destroy(m);
+}
+
 static void nonsense_is_refused(void **state)
 {
 	static const struct fns_micro_cfg bad[] = {{.size = 0, .qps = 1, .depth = 1},
@@ -47,6 +71,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_arrive),
+		cmocka_unit_test(stages_add_up),
 		cmocka_unit_test(nonsense_is_refused),
 	};
 
