@@ -61,9 +61,17 @@ static bool reply(struct fns_keeper_server *s, struct fns_keeper_conn *c,
 {
 	int rc = fns_keeper_msg_send(c->fd, m, fds, nfds, MSG_DONTWAIT);
 
-	if (rc == -ETOOMANYREFS)
-		fns_log(FNS_LOG_ERROR,
-			"keeper: too many descriptors in flight; raise RLIMIT_NOFILE");
+	if (rc == -ETOOMANYREFS) {
+		struct fns_keeper_msg e;
+
+		fns_keeper_msg_init(&e, FNS_KEEPER_ERROR);
+		e.error = rc;
+		snprintf(e.text, sizeof(e.text),
+			"too many descriptors of this user are in flight: raise RLIMIT_NOFILE, or "
+			"stop keepers in other network namespaces");
+		fns_log(FNS_LOG_ERROR, "keeper: %s", e.text);
+		(void)fns_keeper_msg_send(c->fd, &e, NULL, 0, MSG_DONTWAIT);
+	}
 	if (rc)
 		fns_keeper_conn_close(s, c, false, now);
 	return rc == 0;
