@@ -13,7 +13,9 @@
  * thread that polls in a tight loop disarms it (a wake-up costs more than the packet) and sets the
  * watchdog; the watchdog arms it again once polling has stopped. A program that polls now and then
  * but really spins on memory (ib_write_lat) is found out by the watchdog, which meets packets that
- * nobody fetched: then the socket stays armed for a while. The helper itself stays awake for a
+ * nobody fetched, again and again: then the socket stays armed for a while. (A poller that was
+ * preempted now and then looks the same, but seldom.) Rings of the same-host wire are armed and
+ * disarmed with the socket. The helper itself stays awake for a
  * moment while packets keep coming, as long as nobody else wants its CPU.
  */
 #ifndef FNS_INLINE_INLINE_PRIV_H
