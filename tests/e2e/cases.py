@@ -320,9 +320,11 @@ def chooses_wire(topology, shm):
         lab.finish_pair(s, c, 30, [PERFTEST_OK])
         for p in (s, c):
             n = {k: int(v) for k, v in re.findall(r" (\w+)=(\d+)", p.text())}
-            want = ({k: n[k] for k in ("tx_packets", "tx_bytes", "rx_packets", "rx_bytes")} if shm else {})
-            got = {k[4:]: n[k] for k in n if k in ("shm_tx_packets", "shm_tx_bytes", "shm_rx_packets", "shm_rx_bytes")}
-            lab.expect(n["tx_packets"] > 1000 and got == want, f"{p.label}: {n}")
+            lab.expect(n["tx_packets"] > 1000, f"{p.label}: {n}")
+            for k in ("tx_packets", "tx_bytes", "rx_packets", "rx_bytes"):
+                part = n.get("shm_" + k, 0)
+                # What a program has to say to one that has left already goes over UDP.
+                lab.expect(0.99 * n[k] <= part <= n[k] if shm else part == 0, f"{p.label}: {k}: {n}")
 
     return run
 
