@@ -56,6 +56,7 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	/* 4160 bytes a buffer: neighbours do not share cache sets. */
 	if (!e->qps || !nic->timers || !nic->mem ||
 		fns_pool_init(&nic->stage, FNS_STAGE_BYTES + FNS_CACHELINE, FNS_STAGE_BUFS) < 0 ||
+		fns_pool_init(&nic->fetches, sizeof(struct fns_fetch_op), FNS_STAGE_BUFS) < 0 ||
 		fns_pool_init(&nic->rxops, sizeof(struct fns_rxop), FNS_RXOPS) < 0) {
 		fns_engine_destroy(e);
 		return NULL;
@@ -102,6 +103,7 @@ void fns_engine_destroy(struct fns_engine *e)
 	fns_mem_destroy(e->nic.mem);
 	fns_timer_wheel_destroy(e->nic.timers);
 	fns_pool_fini(&e->nic.stage);
+	fns_pool_fini(&e->nic.fetches);
 	fns_pool_fini(&e->nic.rxops);
 	free(e->qps);
 	free(e);

@@ -69,13 +69,16 @@ static void fetch_finish(struct fns_fetch *ft)
 
 static void fetch_token_done(struct fns_dma_token *t, int result)
 {
-	struct fns_fetch *ft = t->owner;
+	struct fns_fetch_op *op = t->owner;
+	struct fns_fetch *ft = op->fetch;
 
-	fns_memref_put(ft->ref[t->tag]);
+	fns_memref_put(op->ref[t->tag]);
 	if (result < 0 && ft->result == 0)
 		ft->result = result;
-	if (--ft->pending == 0)
+	if (--op->pending == 0) {
+		fns_pool_put(&ft->qp->nic->fetches, op);
 		fetch_finish(ft);
+	}
 }
 
 /* Copies ref into buf. DONE, PENDING, or negative. */
@@ -83,31 +86,36 @@ static int fetch_start(struct fns_qp *qp, struct fns_fetch *ft, uint64_t key,
 	const struct fns_memref *ref, unsigned nref, uint8_t *buf)
 {
 	struct fns_dma *dma = qp->nic->dma;
+	/* At most one for each staging buffer. */
+	struct fns_fetch_op *op = fns_pool_get(&qp->nic->fetches);
 	unsigned i;
 	int result = 0;
 
+	fns_assert(op);
 	ft->qp = qp;
 	ft->key = key;
 	ft->buf = buf;
 	ft->result = 0;
-	ft->pending = 0;
+	op->fetch = ft;
+	op->pending = 0;
 	for (i = 0; i < nref; i++) {
 		int r;
 
-		ft->ref[i] = ref[i];
-		ft->token[i].done = fetch_token_done;
-		ft->token[i].owner = ft;
-		ft->token[i].tag = i;
-		r = dma->ops->fetch(dma, ref[i], buf, &ft->token[i]);
+		op->ref[i] = ref[i];
+		op->token[i].done = fetch_token_done;
+		op->token[i].owner = op;
+		op->token[i].tag = i;
+		r = dma->ops->fetch(dma, ref[i], buf, &op->token[i]);
 		buf += ref[i].len;
 		if (r == FNS_DMA_PENDING) {
 			fns_memref_get(ref[i]);
-			ft->pending++;
+			op->pending++;
 		} else if (r < 0 && result == 0) {
 			result = r;
 		}
 	}
-	if (ft->pending == 0) {
+	if (op->pending == 0) {
+		fns_pool_put(&qp->nic->fetches, op);
 		ft->buf = NULL;
 		return result < 0 ? result : FNS_DMA_DONE;
 	}

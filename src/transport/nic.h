@@ -83,6 +83,7 @@ struct fns_nic {
 	uint32_t peer_budget;         /* a peer's window at first and in its buffer cost */
 	uint32_t peer_cap;            /* ... and at most, however large its buffer */
 	struct fns_pool stage;        /* FNS_STAGE_BYTES each */
+	struct fns_pool fetches;      /* struct fns_fetch_op */
 	struct fns_pool rxops;        /* struct fns_rxop */
 	struct fns_ah *(*find_ah)(struct fns_nic *nic, uint32_t handle); /* NULL: no such */
 	struct fns_txq txq;

@@ -218,21 +218,26 @@ struct fns_rxop {
 	struct fns_cqe cqe;
 };
 
+/* Reads under way, from nic->fetches while they last (gather.c). */
+struct fns_fetch_op {
+	struct fns_dma_token token[FNS_MAX_SGE];
+	struct fns_memref ref[FNS_MAX_SGE];
+	struct fns_fetch *fetch;
+	uint8_t pending;
+};
+
 /*
  * Staging of payload that must be copied before it is sent: one at a time for each half of a queue
  * pair (gather.c). key names what it was started for.
  */
 struct fns_fetch {
-	struct fns_dma_token token[FNS_MAX_SGE];
-	struct fns_memref ref[FNS_MAX_SGE];
 	struct fns_qp *qp;
 	void *buf;
 	uint64_t key;
-	uint8_t nref, pending;
+	int result;
 	bool busy;      /* tokens in flight */
 	bool ready;     /* buf holds what key names, or result says why not */
 	bool abandoned; /* nobody wants it any more */
-	int result;
 };
 
 /* --- requester half --- */
@@ -287,13 +292,15 @@ struct fns_rsp {
 	bool repeated; /* READ asked for again: payload is staged */
 	uint32_t psn, npsn, seg;
 	uint32_t msn;
-	uint64_t va;
+	union {
+		uint64_t va;   /* READ */
+		uint64_t orig; /* ATOMIC */
+	};
 	uint32_t rkey, len;
-	uint64_t orig;
 };
 
 #define FNS_MAX_RD_ATOMIC 16u
-#define FNS_RSP_RING      128u
+#define FNS_RSP_RING      64u /* twice what READs, atomics and acknowledgements between them take */
 
 struct fns_saved_atomic {
 	uint32_t psn;
