@@ -172,7 +172,7 @@ class Lab:
         """A `flexins` subcommand to its end; its output."""
         p = self.start(host, [self.setup.flexins, *shlex.split(args)], **kw)
         rc = p.wait(seconds)
-        self.expect(status is None or rc == status, f"flexins {args}: exit status {rc} instead of {status}")
+        self.expect(status is None or rc == status, f"flexins {args}: exit status {rc} instead of {status}: {p.text()[-300:]}")
         p.quiet = True
         return p.text()
 
