@@ -167,6 +167,12 @@ static bool left_to_poller(uint64_t now)
 	       now >= fns_here.no_disarm_until_ns;
 }
 
+/* Under lock: a thread polls; look again whether it still does, soon if sends wait for it. */
+static void watchdog(uint64_t now)
+{
+	fns_helper_timer_at(now + (fns_here.corked ? FNS_QUICK_WATCHDOG_NS : FNS_WATCHDOG_NS));
+}
+
 static void *helper(void *arg)
 {
 	uint32_t seen = 0, strikes = 0;
@@ -214,14 +220,14 @@ static void *helper(void *arg)
 		}
 		if (packets && left_to_poller(now)) {
 			fns_helper_watch_socket(false);
-			fns_helper_timer_at(now + FNS_WATCHDOG_NS);
+			watchdog(now);
 		} else if (packets || fns_here.armed || polls == seen) {
 			helper_advance();
 		} else if (FNS_MIN(now, due) < fns_here.last_poll_ns + STALE_POLL_NS) {
 			/* Somebody polls and needs no help. Or did until the timer fired, from when
 			 * on we kept his CPU from him. */
 			fns_here.timer_ns = 0;
-			fns_helper_timer_at(now + FNS_WATCHDOG_NS);
+			watchdog(now);
 			strikes -= strikes > 0;
 			if (strikes == 0)
 				fns_here.holdoff_ns = 0;

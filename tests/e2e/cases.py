@@ -565,6 +565,7 @@ TABLE = [
     *[pair_case(row[0], topo, **(row[2] if len(row) > 2 else {})) for row in PAIRS for topo in row[1]],
     Case("the data sent is the data received", program("integrity", "udp")),
     Case("the data sent is the data received, over shm", program("integrity", "shm")),
+    *[Case(f"posted and not polled for, over {w}", program("postquiet", w)) for w in ("udp", "shm")],
     Case("fork: the child's contexts are dead", program("forkchild")),
     Case("faults and captures: usage errors", bad_faults),
     *[under_faults(cmd) for cmd in ("ib_write_bw -n 600", "ib_send_bw -n 600", "ib_read_bw -n 600", "ib_atomic_bw -n 3000")],
