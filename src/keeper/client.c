@@ -25,6 +25,8 @@
 #define ATTEMPTS_MAX       200 /* against keepers that come and go */
 #define RETRY_MS           10
 #define REPLY_TIMEOUT_S    5
+#define STATUS_TRIES       5u /* where a keeper leaves before it says anything */
+#define STATUS_PAUSE_US    20000u
 
 struct call {
 	uid_t uid; /* whose keeper */
@@ -458,13 +460,23 @@ int fns_keeper_peers(const struct fns_keeper_opts *opts,
 	return rc;
 }
 
+static int connect_for_status(struct call *c, pid_t *pid)
+{
+	int conn = connect_keeper(c, pid);
+
+	if (conn == -ECONNREFUSED)
+		return fail(c, conn, "no keeper runs for UDP port %u and uid %u", c->port,
+			(unsigned)c->uid);
+	return conn;
+}
+
 int fns_keeper_status(const struct fns_keeper_opts *opts,
 	int (*fn)(struct fns_keeper_slot_info *slot, void *arg), void *arg,
 	struct fns_keeper_info *info, char *err, size_t errlen)
 {
 	struct fns_keeper_msg m;
 	int conn, rc, fds[FNS_KEEPER_FDS_MAX];
-	unsigned nfds, prefix = 0;
+	unsigned nfds, prefix = 0, left = 0;
 	struct call c;
 	pid_t pid;
 
@@ -473,10 +485,7 @@ int fns_keeper_status(const struct fns_keeper_opts *opts,
 		return rc;
 	c.no_start = true;
 	prefer_system_keeper(&c);
-	conn = connect_keeper(&c, &pid);
-	if (conn == -ECONNREFUSED)
-		return fail(&c, conn, "no keeper runs for UDP port %u and uid %u", c.port,
-			(unsigned)c.uid);
+	conn = connect_for_status(&c, &pid);
 	if (conn < 0)
 		return conn;
 	for (;;) {
@@ -485,6 +494,15 @@ int fns_keeper_status(const struct fns_keeper_opts *opts,
 		fns_keeper_msg_init(&m, FNS_KEEPER_STATUS);
 		m.prefix = prefix;
 		rc = ask(&c, conn, &m, NULL, 0, fds, &nfds);
+		if (rc == -ECONNRESET && prefix == 0 && left++ < STATUS_TRIES) {
+			/* It was about to leave: there is another, or none. */
+			close(conn);
+			usleep(STATUS_PAUSE_US);
+			conn = connect_for_status(&c, &pid);
+			if (conn < 0)
+				return conn;
+			continue;
+		}
 		if (rc == -ECONNRESET)
 			fail(&c, rc, "the keeper left while it was asked; try again");
 		if (rc || m.type != FNS_KEEPER_SLOT)
