@@ -11,6 +11,30 @@ static struct fns_mr *find(struct fns_engine *e, const struct fns_ctl *m, bool w
 	return mr && mr->client == m->client && (mr->kind != FNS_MR_REGION) == window ? mr : NULL;
 }
 
+/* What peers of this host may access without us; windows they cannot. */
+static void expose(struct fns_engine *e, const struct fns_mr *mr)
+{
+	struct fns_wire *wire = e->nic.wire;
+
+	if (!wire->ops->mr_expose || mr->len == 0 || !mr->region->near_base ||
+		!(mr->access & (FNS_ACCESS_REMOTE_READ | FNS_ACCESS_REMOTE_WRITE)))
+		return;
+	wire->ops->mr_expose(wire, &(struct fns_exposed_mr){.iova = mr->iova,
+					   .len = mr->len,
+					   .addr = (uintptr_t)mr->region->near_base + mr->off,
+					   .key = mr->key,
+					   .pd = mr->pd->handle,
+					   .access = mr->access});
+}
+
+/* False: a peer is accessing it right now. */
+static bool conceal(struct fns_engine *e, const struct fns_mr *mr)
+{
+	struct fns_wire *wire = e->nic.wire;
+
+	return !wire->ops->mr_conceal || wire->ops->mr_conceal(wire, mr->key);
+}
+
 int fns_ctl_mr_reg(struct fns_engine *e, struct fns_ctl *m)
 {
 	struct fns_pd *pd = fns_ctl_pd(e, m->client, m->mr.pd);
@@ -34,6 +58,7 @@ int fns_ctl_mr_reg(struct fns_engine *e, struct fns_ctl *m)
 	mr->cookie = m->cookie;
 	m->handle = handle;
 	m->mr.key = mr->key;
+	expose(e, mr);
 	return 0;
 }
 
@@ -46,12 +71,15 @@ int fns_ctl_mr_dereg(struct fns_engine *e, struct fns_ctl *m)
 	if (!mr)
 		return -EINVAL;
 	/* Frames that the wire had no room for still refer to application memory. */
-	if (e->nic.txq.n)
+	if (e->nic.txq.n || !conceal(e, mr))
 		return -EAGAIN;
 	pd = mr->pd;
 	r = fns_mr_destroy(e->nic.mem, mr);
-	if (r < 0)
+	if (r < 0) {
+		if (r == -EBUSY)
+			expose(e, mr);
 		return r;
+	}
 	pd->refs--;
 	fns_table_remove(&e->mrs, m->handle);
 	return 0;
@@ -66,11 +94,13 @@ int fns_ctl_mr_rereg(struct fns_engine *e, struct fns_ctl *m)
 
 	if (!mr || (m->mr.flags & ~7u) || !m->mr.flags)
 		return -EINVAL;
-	if (e->nic.txq.n)
+	if (e->nic.txq.n || !conceal(e, mr))
 		return -EAGAIN;
 	pd = m->mr.flags & FNS_REREG_PD ? fns_ctl_pd(e, m->client, m->mr.pd) : mr->pd;
-	if (!pd)
+	if (!pd) {
+		expose(e, mr);
 		return -EINVAL;
+	}
 	if (!(m->mr.flags & FNS_REREG_TRANSLATION)) {
 		m->mr.addr = mr->region->addr + mr->off;
 		m->mr.len = mr->len;
@@ -80,6 +110,8 @@ int fns_ctl_mr_rereg(struct fns_engine *e, struct fns_ctl *m)
 	r = fns_mr_change(e->nic.mem, mr, pd, m->mr.addr, m->mr.len, m->mr.iova,
 		m->mr.flags & FNS_REREG_ACCESS ? m->mr.access : mr->access);
 	mr->pd->refs++;
+	if (r != -EAGAIN)
+		expose(e, mr);
 	if (r == 0)
 		m->mr.key = mr->key;
 	return r;

@@ -187,6 +187,15 @@ static int connect_to(
 
 /* --- modify --- */
 
+/* No peer accesses memory through the queue pair, which is not ready to receive any more. */
+static bool nobody_in(const struct fns_qp *qp)
+{
+	struct fns_wire *wire = qp->nic->wire;
+
+	return qp->type != FNS_QPT_RC || !wire->ops->qp_conceal ||
+	       wire->ops->qp_conceal(wire, qp->qpn);
+}
+
 static int quiesce(struct fns_engine *e, struct fns_qp *qp)
 {
 	fns_qp_state_set(qp, FNS_QPS_RESET);
@@ -199,7 +208,7 @@ static int quiesce(struct fns_engine *e, struct fns_qp *qp)
 		qp->rsp.have_rwqe = false;
 		fns_qp_flush_recv(qp, qp->rsp.wr_id);
 	}
-	return qp->ops_inflight || e->nic.txq.n ? -EAGAIN : 0;
+	return qp->ops_inflight || e->nic.txq.n || !nobody_in(qp) ? -EAGAIN : 0;
 }
 
 static void take_attrs(struct fns_qp *qp, const struct fns_ctl_qp_attr *a)
@@ -290,8 +299,10 @@ int fns_ctl_qp_modify(struct fns_engine *e, struct fns_ctl *m)
 			return r;
 	}
 	take_attrs(qp, a);
-	if (next == from)
+	if (next == from) {
+		fns_qp_expose(qp);
 		return 0;
+	}
 	switch (next) {
 	case FNS_QPS_RTR:
 		qp->ops->to_rtr(qp);

@@ -236,6 +236,7 @@ int fns_lab_capture_start(int fd, char *say, size_t len)
 	capture = c;
 	capture_fd = fd;
 	fns_here.wire->tap = fns_capture_tap(c);
+	fns_here.wire->ops->shut(fns_here.wire, true);
 	unlock();
 	return 0;
 }
@@ -249,6 +250,7 @@ int fns_lab_capture_stop(char *say, size_t len)
 	capture = NULL;
 	capture_fd = -1;
 	fns_here.wire->tap = NULL;
+	fns_here.wire->ops->shut(fns_here.wire, fault != NULL);
 	unlock();
 	if (!c)
 		return say_error(

@@ -31,6 +31,8 @@
 	X(shm_tx_wakeups, "times the receiver of those had to be woken")                           \
 	X(shm_rx_packets, "of the packets received, those through shared memory")                  \
 	X(shm_rx_bytes, "bytes of those")                                                          \
+	X(direct_messages, "WRITEs and READs done in the peer's memory, without packets")          \
+	X(direct_bytes, "bytes of those")                                                          \
 	X(drop_short, "packets shorter than their headers")                                        \
 	X(drop_icrc, "packets with a wrong ICRC")                                                  \
 	X(drop_header, "packets with a bad version, opcode or length")                             \

@@ -44,10 +44,31 @@ void fns_qp_event(struct fns_qp *qp, enum fns_event_type type)
 		qp->nic->up.async_event(qp->nic->up.ctx, &ev);
 }
 
+void fns_qp_expose(struct fns_qp *qp)
+{
+	struct fns_wire *wire = qp->nic->wire;
+
+	/* What comes first in RTR must be a packet: it raises an event. */
+	if (qp->type == FNS_QPT_RC && wire->ops->qp_expose &&
+		(qp->state == FNS_QPS_RTS || (qp->state == FNS_QPS_RTR && qp->comm_est)))
+		wire->ops->qp_expose(wire, &(struct fns_exposed_qp){.remote = qp->path->remote,
+						   .qpn = qp->qpn,
+						   .dest_qpn = qp->dest_qpn,
+						   .pd = qp->pd->handle,
+						   .access = qp->attr.access});
+}
+
 void fns_qp_state_set(struct fns_qp *qp, enum fns_qp_state state)
 {
+	struct fns_wire *wire = qp->nic->wire;
+
+	/* Who is at it still counts as having come before; destruction waits for them. */
+	if (qp->type == FNS_QPT_RC && wire->ops->qp_conceal &&
+		(qp->state == FNS_QPS_RTS || qp->state == FNS_QPS_RTR))
+		(void)wire->ops->qp_conceal(wire, qp->qpn);
 	qp->state = (uint8_t)state;
 	atomic_store_explicit(&qp->line->state, (uint8_t)state, memory_order_relaxed);
+	fns_qp_expose(qp);
 }
 
 static void cq_failed(struct fns_qp *qp)
@@ -187,6 +208,7 @@ void fns_qp_stop(struct fns_qp *qp)
 	r->rd_inflight = 0;
 	r->rnr_until_ns = 0;
 	r->failing = r->probing = false;
+	r->direct_off = 0;
 }
 
 void fns_qp_error(struct fns_qp *qp, enum fns_wc_status status, uint32_t vendor_err, int event)

@@ -249,6 +249,8 @@ struct fns_requester {
 	uint32_t since_ack_req; /* packets since the last AckReq */
 	uint32_t ask_psn;       /* the last packet with AckReq */
 	bool asked;             /* ... is not acknowledged; counts in peer->asks */
+	uint32_t direct_off;    /* of the message at sq.cur, so much is done by direct access */
+	uint8_t discouraged;    /* so many messages do not wait for it: it was refused */
 	uint32_t rd_inflight;   /* READ and atomic requests outstanding */
 	uint32_t cost;          /* of ours in peer->inflight */
 	uint32_t rd_cost;       /* of ours in nic->read_cost */
@@ -439,6 +441,10 @@ void fns_sq_retire(struct fns_qp *qp, enum fns_wc_status status, uint32_t vendor
 /* Raises an asynchronous event about the queue pair. */
 void fns_qp_event(struct fns_qp *qp, enum fns_event_type type);
 void fns_qp_state_set(struct fns_qp *qp, enum fns_qp_state state);
+/* Lets peers access memory through it directly, by its present attributes, if it is ready to
+ * receive.
+ */
+void fns_qp_expose(struct fns_qp *qp);
 
 /* --- peers --- */
 /* Will the peer answer something that is in flight? */

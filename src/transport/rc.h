@@ -33,6 +33,22 @@ static inline bool fns_rc_has_response(const struct fns_wqe *w)
 /* Cost of n bytes of READ response in our own buffer. */
 uint32_t fns_rc_read_cost(const struct fns_qp *qp, uint32_t npsn);
 
+/* rc_direct.c: the next piece of the work request at sq.cur without packets. */
+enum fns_rc_direct {
+	FNS_RC_DIRECT_NO,   /* send packets */
+	FNS_RC_DIRECT_DONE, /* a piece, or all */
+	FNS_RC_DIRECT_WAIT, /* until what is under way is acknowledged, which activates */
+};
+enum fns_rc_direct fns_rc_direct_piece(struct fns_qp *qp, struct fns_wqe *w);
+static inline enum fns_rc_direct fns_rc_direct(struct fns_qp *qp, struct fns_wqe *w)
+{
+	return fns_unlikely(qp->path->direct) && !w->started ? fns_rc_direct_piece(qp, w)
+							     : FNS_RC_DIRECT_NO;
+}
+/* Would this one, as the next, wait for what is under way? Then somebody must ask for an
+ * acknowledgement. */
+bool fns_rc_direct_wanted(const struct fns_qp *qp, const struct fns_wqe *w);
+
 /* rc_completer.c: acknowledgements and responses. */
 bool fns_rc_completer_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v);
 /* Retires what is acknowledged and placed, oldest first. */

@@ -295,7 +295,8 @@ static bool wants_ack(struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, 
 	if (seg + 1 != w->npsn)
 		return false;
 	/* What comes next may wait for this one. */
-	if (qp->state == FNS_QPS_SQD || (qp->sq.cur + 1 != qp->sq.tail && is_local(next)))
+	if (qp->state == FNS_QPS_SQD || (qp->sq.cur + 1 != qp->sq.tail &&
+						(is_local(next) || fns_rc_direct_wanted(qp, next))))
 		return true;
 	return qp->sq_sig_all || (w->flags & FNS_WRF_SIGNALED) || qp->sq.cur + 1 == qp->sq.tail;
 }
@@ -362,6 +363,7 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 	while (qp->deficit > 0) {
 		enum fns_wc_status status = FNS_WC_SUCCESS;
 		uint32_t n = 1, cost, len = 0;
+		enum fns_rc_direct direct;
 		struct fns_wqe *w;
 		bool again, ack_req;
 
@@ -387,6 +389,11 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 				return FNS_TX_IDLE;
 			continue;
 		}
+		direct = fns_rc_direct(qp, w);
+		if (direct == FNS_RC_DIRECT_WAIT)
+			return FNS_TX_IDLE;
+		if (direct == FNS_RC_DIRECT_DONE)
+			continue;
 		if (!w->started && !start(qp, w))
 			return FNS_TX_IDLE;
 		if (w->op == FNS_WR_READ)

@@ -481,6 +481,7 @@ bool fns_rc_responder_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_vie
 	if (qp->state == FNS_QPS_RTR && !qp->comm_est) {
 		qp->comm_est = true;
 		fns_qp_event(qp, FNS_EVENT_COMM_EST);
+		fns_qp_expose(qp);
 	}
 	d = psn_diff(h->psn, r->epsn);
 	if (fns_likely(d == 0))

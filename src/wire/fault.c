@@ -323,6 +323,47 @@ static uint32_t rx_cost(struct fns_wire *w, uint32_t len, bool bulk)
 	return below->ops->rx_cost(below, len, bulk);
 }
 
+/* What is exposed stays so, for the time after; meanwhile the door is shut: see create. */
+static void mr_expose(struct fns_wire *w, const struct fns_exposed_mr *mr)
+{
+	struct fns_wire *below = fns_fault_of(w)->cfg.below;
+
+	if (below->ops->mr_expose)
+		below->ops->mr_expose(below, mr);
+}
+
+static bool mr_conceal(struct fns_wire *w, uint32_t key)
+{
+	struct fns_wire *below = fns_fault_of(w)->cfg.below;
+
+	return !below->ops->mr_conceal || below->ops->mr_conceal(below, key);
+}
+
+static void qp_expose(struct fns_wire *w, const struct fns_exposed_qp *qp)
+{
+	struct fns_wire *below = fns_fault_of(w)->cfg.below;
+
+	if (below->ops->qp_expose)
+		below->ops->qp_expose(below, qp);
+}
+
+static bool qp_conceal(struct fns_wire *w, uint32_t qpn)
+{
+	struct fns_wire *below = fns_fault_of(w)->cfg.below;
+
+	return !below->ops->qp_conceal || below->ops->qp_conceal(below, qpn);
+}
+
+static void shut(struct fns_wire *w, bool on)
+{
+}
+
+static void shut_below(struct fault_wire *w, bool on)
+{
+	if (w->cfg.below->ops->shut)
+		w->cfg.below->ops->shut(w->cfg.below, on);
+}
+
 static uint64_t list_due(const struct fns_list *l)
 {
 	return fns_list_empty(l) ? UINT64_MAX
@@ -357,6 +398,7 @@ static void destroy(struct fns_wire *base)
 			fns_fault_held_put(w, fns_container_of(n, struct fault_held, node));
 		fns_pool_fini(&w->lane[i].pool);
 	}
+	shut_below(w, w->cfg.below->tap != NULL);
 	free(w);
 }
 
@@ -370,6 +412,11 @@ static const struct fns_wire_ops ops = {
 	.rx_cost = rx_cost,
 	.destroy = destroy,
 	.next = next,
+	.mr_expose = mr_expose,
+	.mr_conceal = mr_conceal,
+	.qp_expose = qp_expose,
+	.qp_conceal = qp_conceal,
+	.shut = shut,
 };
 
 struct fns_wire *fns_wire_fault_create(const struct fns_fault_cfg *cfg)
@@ -383,6 +430,7 @@ struct fns_wire *fns_wire_fault_create(const struct fns_fault_cfg *cfg)
 		.stats = cfg->below->stats,
 		.now_ns = cfg->below->now_ns};
 	w->cfg = *cfg;
+	shut_below(w, true);
 	for (int i = 0; i < LANES; i++) {
 		fns_list_init(&w->lane[i].queue);
 		fns_list_init(&w->lane[i].over);

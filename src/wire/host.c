@@ -222,6 +222,53 @@ static void arm(struct fns_wire *base, bool on)
 		w->shm->ops->arm(w->shm, on);
 }
 
+static void mr_expose(struct fns_wire *base, const struct fns_exposed_mr *mr)
+{
+	struct host_wire *w = host_of(base);
+
+	if (w->shm)
+		w->shm->ops->mr_expose(w->shm, mr);
+}
+
+static bool mr_conceal(struct fns_wire *base, uint32_t key)
+{
+	struct host_wire *w = host_of(base);
+
+	return !w->shm || w->shm->ops->mr_conceal(w->shm, key);
+}
+
+static void qp_expose(struct fns_wire *base, const struct fns_exposed_qp *qp)
+{
+	struct host_wire *w = host_of(base);
+
+	if (w->shm)
+		w->shm->ops->qp_expose(w->shm, qp);
+}
+
+static bool qp_conceal(struct fns_wire *base, uint32_t qpn)
+{
+	struct host_wire *w = host_of(base);
+
+	return !w->shm || w->shm->ops->qp_conceal(w->shm, qpn);
+}
+
+static void shut(struct fns_wire *base, bool on)
+{
+	struct host_wire *w = host_of(base);
+
+	if (w->shm)
+		w->shm->ops->shut(w->shm, on);
+}
+
+/* Only paths of shm say that they can do it. */
+static bool direct(struct fns_wire *base, const struct fns_direct *d)
+{
+	struct host_wire *w = host_of(base);
+
+	hand_down(w, w->shm);
+	return w->shm->ops->direct(w->shm, d);
+}
+
 static void destroy(struct fns_wire *base)
 {
 	struct host_wire *w = host_of(base);
@@ -246,6 +293,12 @@ static const struct fns_wire_ops ops = {
 	.maybe = maybe,
 	.events = events,
 	.arm = arm,
+	.mr_expose = mr_expose,
+	.mr_conceal = mr_conceal,
+	.qp_expose = qp_expose,
+	.qp_conceal = qp_conceal,
+	.shut = shut,
+	.direct = direct,
 };
 
 struct fns_wire *fns_wire_host_create(const struct fns_wire_host_cfg *cfg)

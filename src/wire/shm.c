@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "mem/guard.h"
 #include "roce/icrc.h"
 #include "wire/shm_priv.h"
@@ -85,6 +86,7 @@ static int path_get(struct fns_wire *base, const struct fns_gid *local,
 	p->base = want;
 	p->base.rx_bytes = SHM_WINDOW;
 	p->base.reads_once = true;
+	p->base.direct = p->out->reach.file != NULL;
 	line = &p->out->ring.shared->path[p->id];
 	line->src = *local;
 	line->dst = *remote;
@@ -264,6 +266,86 @@ static unsigned tx_burst(struct fns_wire *base, struct fns_frame *frames, unsign
 	if (w->tx_cur < n)
 		shm_count(w, FNS_C_tx_blocked, 1);
 	return w->tx_cur;
+}
+
+/* --- without packets --- */
+
+static bool direct(struct fns_wire *base, const struct fns_direct *d)
+{
+	struct shm_out *o = ((const struct shm_path *)(const void *)d->path)->out;
+	uint64_t now = base->now_ns ? *base->now_ns : 0;
+	struct shm_wire *w = shm_of(base);
+	bool dead = false, done = false;
+
+	/* Who watches wants to see packets. */
+	if (!o->reach.file || base->tap ||
+		(d->if_asleep &&
+			!atomic_load_explicit(&o->ring.shared->armed, memory_order_relaxed)))
+		return false;
+	if (now == 0 || now - o->alive_ns >= SHM_ALIVE_NS)
+		dead = !shm_reach_alive(&o->reach);
+	if (!dead) {
+		o->alive_ns = now;
+		done = shm_reach_do(
+			&o->reach, &o->ring.shared->in_mr, &o->ring.shared->in_qp, d, &dead);
+	}
+	if (fns_unlikely(dead))
+		fns_shm_out_unreach(w, o);
+	if (done) {
+		shm_count(w, FNS_C_direct_messages, 1);
+		shm_count(w, FNS_C_direct_bytes, d->len);
+	}
+	return done;
+}
+
+static void mr_expose(struct fns_wire *base, const struct fns_exposed_mr *mr)
+{
+	shm_door_mr_expose(&shm_of(base)->door, mr);
+}
+
+static bool mr_conceal(struct fns_wire *base, uint32_t key)
+{
+	struct shm_wire *w = shm_of(base);
+	struct fns_list *it;
+
+	shm_door_mr_take_back(&w->door, key);
+	fns_list_for_each (it, &w->in) {
+		const struct shm_in *in = fns_container_of(it, struct shm_in, node);
+
+		if (in->ring.shared && !in->ended && key &&
+			atomic_load_explicit(&in->ring.shared->in_mr, memory_order_acquire) == key)
+			return false;
+	}
+	return true;
+}
+
+static void qp_expose(struct fns_wire *base, const struct fns_exposed_qp *qp)
+{
+	shm_door_qp_expose(&shm_of(base)->door, qp);
+}
+
+static bool qp_conceal(struct fns_wire *base, uint32_t qpn)
+{
+	struct shm_wire *w = shm_of(base);
+	struct fns_list *it;
+
+	shm_door_qp_take_back(&w->door, qpn);
+	fns_list_for_each (it, &w->in) {
+		const struct shm_in *in = fns_container_of(it, struct shm_in, node);
+
+		if (in->ring.shared && !in->ended &&
+			atomic_load_explicit(&in->ring.shared->in_qp, memory_order_acquire) == qpn)
+			return false;
+	}
+	return true;
+}
+
+static void shut(struct fns_wire *base, bool on)
+{
+	struct shm_wire *w = shm_of(base);
+
+	if (w->door.file)
+		atomic_store_explicit(&w->door.file->shut, on, memory_order_seq_cst);
 }
 
 /* --- in --- */
@@ -462,6 +544,12 @@ static const struct fns_wire_ops ops = {
 	.maybe = maybe,
 	.events = fns_shm_events,
 	.arm = arm,
+	.mr_expose = mr_expose,
+	.mr_conceal = mr_conceal,
+	.qp_expose = qp_expose,
+	.qp_conceal = qp_conceal,
+	.shut = shut,
+	.direct = direct,
 };
 
 struct fns_wire *fns_wire_shm_create(const struct fns_wire_shm_cfg *cfg)
@@ -483,10 +571,13 @@ struct fns_wire *fns_wire_shm_create(const struct fns_wire_shm_cfg *cfg)
 	fns_list_init(&w->in);
 	fns_list_init(&w->out);
 	fns_list_init(&w->paths);
-	w->epfd = w->self = w->spare = w->listener = -1;
+	w->epfd = w->self = w->spare = w->listener = w->door.fd = -1;
 	err = fns_pool_init(&w->recs, sizeof(struct shm_rec), SHM_RECS);
 	if (err == 0)
 		err = fns_shm_links_init(w);
+	if (err == 0 && shm_door_make(&w->door) < 0)
+		fns_log(FNS_LOG_INFO, "other processes will not place into our memory: %s",
+			strerror(errno));
 	if (err) {
 		destroy(&w->base);
 		errno = -err;

@@ -17,12 +17,13 @@
 #include "wire/shm_priv.h"
 
 #define MAGIC      0x53534e46u /* "FNSS" */
-#define VERSION    1u
+#define VERSION    2u
 #define BACKLOG    128
 #define MAX_EVENTS 256u /* dealt with in one call; more wait for the next */
 #define FDS        2u   /* beside a greeting: ring, eventfd */
 
-/* The one message of a connection, from the sender of frames. */
+/* The one message of a connection from the sender of frames; the answer is one with the door, if
+ * there is one. */
 struct greeting {
 	uint32_t magic, version;
 	uint32_t prefix; /* the sender's slot, for the log */
@@ -40,13 +41,20 @@ static socklen_t name_of(struct sockaddr_un *sa, uint16_t port, uint8_t prefix)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }
 
+static struct ucred peer_of(int conn)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		cred = (struct ucred){.uid = (uid_t)-1};
+	return cred;
+}
+
 /* Anybody can take a name: who is it? */
 static bool is_us(int conn)
 {
-	struct ucred cred = {0};
-	socklen_t len = sizeof(cred);
-
-	return getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.uid == geteuid();
+	return peer_of(conn).uid == geteuid();
 }
 
 static int watch(struct shm_wire *w, int fd, uint32_t events, struct shm_watch *what)
@@ -68,7 +76,8 @@ static void unwatch_close(struct shm_wire *w, int *fd)
 
 /* --- from us --- */
 
-static int greet(struct shm_wire *w, int conn, int ring_fd, int wake)
+/* A greeting with descriptors. */
+static int say(struct shm_wire *w, int conn, const int *fds, unsigned nfds)
 {
 	struct greeting g = {.magic = MAGIC,
 		.version = VERSION,
@@ -79,22 +88,75 @@ static int greet(struct shm_wire *w, int conn, int ring_fd, int wake)
 	struct msghdr m = {.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control,
-		.msg_controllen = sizeof(control)};
+		.msg_controllen = CMSG_SPACE(nfds * sizeof(int))};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-	const int fds[FDS] = {ring_fd, wake};
 
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(fds));
-	memcpy(CMSG_DATA(c), fds, sizeof(fds));
+	c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
 	return sendmsg(conn, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* At most `want` descriptors; more, or fewer, and all are closed. */
+static bool take_fds(struct msghdr *m, int *fds, unsigned want)
+{
+	unsigned n = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		unsigned k;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		k = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		for (unsigned i = 0; i < k; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			if (n < want)
+				fds[n] = fd;
+			else
+				close(fd);
+			n++;
+		}
+	}
+	if (n == want && !(m->msg_flags & MSG_CTRUNC))
+		return true;
+	for (unsigned i = 0; i < FNS_MIN(n, want); i++)
+		close(fds[i]);
+	return false;
+}
+
+/* What the other one says. 0: a greeting with nfds descriptors, which are ours now; -EAGAIN,
+ * -EINTR: nothing yet; else negative: the connection is no good, or has ended. */
+static int hear(int conn, int *fds, unsigned nfds)
+{
+	struct greeting g;
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS * sizeof(int))];
+	struct iovec iov = {&g, sizeof(g)};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(conn, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n < 0)
+		return -errno;
+	if (n == 0 || !take_fds(&m, fds, nfds))
+		return -EPROTO;
+	if (n == sizeof(g) && !(m.msg_flags & MSG_TRUNC) && g.magic == MAGIC &&
+		g.version == VERSION && g.ring_bytes == SHM_RING_BYTES)
+		return 0;
+	for (unsigned i = 0; i < nfds; i++)
+		close(fds[i]);
+	return -EPROTO;
 }
 
 static int out_connect(struct shm_wire *w, struct shm_out *o)
 {
 	struct sockaddr_un sa;
 	socklen_t len = name_of(&sa, w->cfg.port, o->prefix);
-	int ring_fd = -1, err;
+	int ring_fd = -1, err, fds[FDS];
 
 	o->conn = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (o->conn < 0 || connect(o->conn, (struct sockaddr *)&sa, len) < 0)
@@ -107,7 +169,9 @@ static int out_connect(struct shm_wire *w, struct shm_out *o)
 	err = shm_ring_make(&o->ring, &ring_fd);
 	if (err)
 		return err;
-	err = greet(w, o->conn, ring_fd, o->wake);
+	fds[0] = ring_fd;
+	fds[1] = o->wake;
+	err = say(w, o->conn, fds, FDS);
 	close(ring_fd);
 	if (err == 0)
 		err = watch(w, o->conn, EPOLLIN | EPOLLRDHUP, &o->watch);
@@ -121,6 +185,7 @@ static void out_close(struct shm_wire *w, struct shm_out *o)
 	if (o->wake >= 0)
 		close(o->wake);
 	o->wake = -1;
+	shm_reach_drop(&o->reach);
 	shm_ring_unmap(&o->ring);
 }
 
@@ -180,11 +245,42 @@ static void out_break(struct shm_wire *w, struct shm_out *o)
 		if (p->out != o)
 			continue;
 		p->base.broken = true;
-		p->base.reads_once = false;
+		p->base.reads_once = p->base.direct = false;
 	}
 	o->broken = true;
 	fns_list_remove(&o->node);
 	out_close(w, o);
+}
+
+static void set_direct(struct shm_wire *w, const struct shm_out *o, bool on)
+{
+	struct fns_list *it;
+
+	fns_list_for_each (it, &w->paths) {
+		struct shm_path *p = fns_container_of(it, struct shm_path, node);
+
+		if (p->out == o)
+			p->base.direct = on;
+	}
+}
+
+void fns_shm_out_unreach(struct shm_wire *w, struct shm_out *o)
+{
+	shm_reach_drop(&o->reach);
+	set_direct(w, o, false);
+}
+
+/* Its door; what comes after that is the end. */
+static void out_event(struct shm_wire *w, struct shm_out *o)
+{
+	int fd, err = o->reach.file ? -EPROTO : hear(o->conn, &fd, 1);
+
+	if (err == -EAGAIN || err == -EINTR)
+		return;
+	if (err)
+		out_break(w, o);
+	else if (shm_reach_take(&o->reach, fd, peer_of(o->conn).pid))
+		set_direct(w, o, true);
 }
 
 /* --- to us --- */
@@ -208,56 +304,14 @@ void fns_shm_in_end(struct shm_wire *w, struct shm_in *in)
 		in_free(w, in);
 }
 
-/* At most FDS descriptors; more, or fewer, and all are closed. */
-static bool take_fds(struct msghdr *m, int fds[FDS])
-{
-	unsigned n = 0;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		unsigned k;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		k = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		for (unsigned i = 0; i < k; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (n < FDS)
-				fds[n] = fd;
-			else
-				close(fd);
-			n++;
-		}
-	}
-	if (n == FDS && !(m->msg_flags & MSG_CTRUNC))
-		return true;
-	for (unsigned i = 0; i < FNS_MIN(n, FDS); i++)
-		close(fds[i]);
-	return false;
-}
-
 /* 0, -EAGAIN: not here yet, or negative: the connection is no good. */
 static int in_greeted(struct shm_wire *w, struct shm_in *in)
 {
-	struct greeting g;
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS * sizeof(int))];
-	struct iovec iov = {&g, sizeof(g)};
-	struct msghdr m = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(in->conn, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	int fds[FDS], err;
+	int fds[FDS], err = hear(in->conn, fds, FDS);
 
-	if (n < 0)
-		return -errno;
-	if (n == 0 || !take_fds(&m, fds))
-		return -EPROTO;
-	err = n == sizeof(g) && !(m.msg_flags & MSG_TRUNC) && g.magic == MAGIC &&
-			      g.version == VERSION && g.ring_bytes == SHM_RING_BYTES
-		      ? shm_ring_take(&in->ring, fds[0])
-		      : -EPROTO;
+	if (err)
+		return err;
+	err = shm_ring_take(&in->ring, fds[0]);
 	close(fds[0]);
 	if (err) {
 		close(fds[1]);
@@ -268,6 +322,9 @@ static int in_greeted(struct shm_wire *w, struct shm_in *in)
 	err = watch(w, in->wake, EPOLLIN | EPOLLET, &in->watch_wake);
 	if (err == 0 && w->armed)
 		atomic_store_explicit(&in->ring.shared->armed, 1, memory_order_relaxed);
+	/* Should it not get through, packets do. */
+	if (err == 0 && w->door.file)
+		(void)say(w, in->conn, &w->door.fd, 1);
 	return err;
 }
 
@@ -350,7 +407,7 @@ void fns_shm_events(struct fns_wire *base)
 			in_event(w, what->link);
 			break;
 		case SHM_WATCH_OUT:
-			out_break(w, what->link);
+			out_event(w, what->link);
 			break;
 		case SHM_WATCH_SELF:
 		case SHM_WATCH_WAKE: /* rx_burst follows */
@@ -391,6 +448,7 @@ void fns_shm_links_fini(struct shm_wire *w)
 		fns_list_remove(it);
 		in_free(w, in);
 	}
+	shm_door_unmake(&w->door);
 	fns_wire_shm_forget(&w->base);
 }
 
@@ -418,7 +476,10 @@ void fns_wire_shm_forget(struct fns_wire *base)
 
 		close(o->conn);
 		close(o->wake);
+		shm_reach_forget(&o->reach);
 	}
+	if (w->door.file)
+		close(w->door.fd);
 	for (unsigned i = 0; i < FNS_ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);

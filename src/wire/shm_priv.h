@@ -14,6 +14,7 @@
 
 #include "base/list.h"
 #include "base/pool.h"
+#include "wire/shm_door.h"
 #include "wire/shm_ring.h"
 #include "wire/wire.h"
 
@@ -22,6 +23,8 @@
 #define SHM_WINDOW (SHM_RING_BYTES / 8 * 5)
 #define SHM_RECS   2048u /* records received and not released, all links together */
 #define SHM_LINKS  1024u /* links to us at most; the dead are among them until drained */
+/* So often we ask whether the process that we reach into is still the one that we know. */
+#define SHM_ALIVE_NS FNS_NSEC_PER_MSEC
 /* Who has not consumed anything for so long while its ring was full loses frames: it must not stop
  * traffic to others. */
 #define SHM_STUCK_NS (2 * FNS_NSEC_PER_MSEC)
@@ -72,6 +75,8 @@ struct shm_out {
 	uint32_t refs;
 	uint64_t full_ns, full_at; /* full since, with this credit; 0: not full */
 	struct shm_watch watch;
+	struct shm_reach reach; /* its memory; no file: cannot be reached */
+	uint64_t alive_ns;      /* when we last asked whether it is alive */
 	bool path_used[SHM_PATHS];
 	uint64_t path_free_at[SHM_PATHS]; /* once consumed up to here, its line may be used again */
 };
@@ -92,6 +97,7 @@ struct shm_wire {
 	bool armed;
 	uint32_t nin;
 	struct fns_list in, out, paths;
+	struct shm_door door; /* what others may access; no file: nothing */
 	struct fns_pool recs;
 	struct shm_watch watch_listener, watch_self;
 	/* A burst in progress, in memory because a fault may come in between. */
@@ -116,6 +122,8 @@ static inline void shm_count(struct shm_wire *w, enum fns_counter c, uint64_t n)
 int fns_shm_links_init(struct shm_wire *w);
 void fns_shm_links_fini(struct shm_wire *w);
 void fns_shm_events(struct fns_wire *w);
+/* The peer's memory cannot be reached any more. */
+void fns_shm_out_unreach(struct shm_wire *w, struct shm_out *o);
 /* A link to the process of this slot, counted; -EHOSTUNREACH: none can be had. */
 int fns_shm_out_get(struct shm_wire *w, uint8_t prefix, struct shm_out **out);
 void fns_shm_out_put(struct shm_wire *w, struct shm_out *o);

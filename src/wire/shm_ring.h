@@ -49,6 +49,9 @@ struct shm_shared {
 	/* The consumer sleeps: set by it before its last look, cleared by whoever wakes it. */
 	_Atomic uint32_t armed;
 	uint8_t pad[52];
+	/* Line 1: the producer's. What it is accessing directly (shm_door.h), 0: nothing. */
+	_Atomic uint64_t in_mr, in_qp;
+	uint8_t pad1[48];
 	struct shm_path_line path[SHM_PATHS];
 };
 _Static_assert(

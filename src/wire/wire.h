@@ -36,6 +36,7 @@ struct fns_path {
 	uint32_t refs;
 	bool reads_once; /* payload is copied before anything is made of it: it may change meanwhile
 			  */
+	bool direct;     /* the wire may reach into the peer's memory (ops direct) */
 	uint32_t rx_bytes; /* how much may be under way to the peer, in rx_cost; 0: unknown */
 	/* For a wire made of wires (host.c): which of them made this path; it leads nowhere any
 	 * more; where its frames go then. */
@@ -93,6 +94,34 @@ struct fns_rx_view {
 	void *buf;    /* the wire's: which buffer to release */
 };
 
+/*
+ * Direct access: where the peer is another process of this host, a wire may write to or read from
+ * its memory itself, after the checks that the peer would have made. The peer's engine says what
+ * there is: memory regions, and queue pairs that are ready to receive.
+ */
+struct fns_exposed_mr {
+	uint64_t iova, len, addr; /* addr: where the owner sees iova */
+	uint32_t key, pd, access;
+};
+
+struct fns_exposed_qp {
+	struct fns_gid remote;
+	uint32_t qpn, dest_qpn, pd, access;
+};
+
+/* One WRITE or READ, or a piece of it. */
+struct fns_direct {
+	const struct fns_path *path;
+	uint32_t src_qpn, dest_qpn;
+	uint32_t rkey;
+	uint64_t va;
+	const struct iovec *iov; /* memory of this process; may fault */
+	unsigned niov;
+	uint32_t len; /* sum of the pieces, > 0 */
+	bool read;
+	bool if_asleep; /* only where packets would have to wake the peer */
+};
+
 struct fns_wire_caps {
 	uint32_t max_packet; /* BTH to ICRC, bytes */
 	bool in_place; /* gathers payload from application memory in place: a sum over it may be of
@@ -147,6 +176,23 @@ struct fns_wire_ops {
 	int (*fd)(const struct fns_wire *w);
 	void (*events)(struct fns_wire *w);
 	void (*arm)(struct fns_wire *w, bool on);
+	/*
+	 * Optional, those up to shut all or none: what peers may access directly. Concealing is
+	 * false while a peer is at it: ask again before the memory is used for anything else.
+	 * Exposing again replaces. shut(true): nothing for now (packets are to be watched, or
+	 * tampered with).
+	 */
+	void (*mr_expose)(struct fns_wire *w, const struct fns_exposed_mr *mr);
+	bool (*mr_conceal)(struct fns_wire *w, uint32_t key);
+	void (*qp_expose)(struct fns_wire *w, const struct fns_exposed_qp *qp);
+	bool (*qp_conceal)(struct fns_wire *w, uint32_t qpn);
+	void (*shut)(struct fns_wire *w, bool on);
+	/*
+	 * Optional, for paths that say so: true: done, all of it, ascending, the last aligned word
+	 * last. False: it cannot be done, now or ever, or not be allowed; some of it may have been
+	 * written. Send packets then, which find out.
+	 */
+	bool (*direct)(struct fns_wire *w, const struct fns_direct *d);
 };
 
 /* One packet as a wire carried it. */

@@ -20,10 +20,15 @@ struct shm_pair {
 	unsigned n;
 };
 
-/* The abstract names of tests that run beside each other differ by this. */
+/* The abstract names of tests that run beside each other differ by this; a fork's child keeps it.
+ */
 static inline uint16_t shm_port(void)
 {
-	return (uint16_t)(20000 + getpid() % 40000);
+	static uint16_t port;
+
+	if (port == 0)
+		port = (uint16_t)(20000 + getpid() % 40000);
+	return port;
 }
 
 static inline struct fns_stats *stats_make(void)

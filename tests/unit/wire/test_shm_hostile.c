@@ -23,7 +23,7 @@ static socklen_t name_of(struct sockaddr_un *sa, uint8_t prefix)
 struct hello {
 	uint32_t w[4];
 };
-static const struct hello good_hello = {{0x53534e46u, 1, PREFIX_A, SHM_RING_BYTES}};
+static const struct hello good_hello = {{0x53534e46u, 2, PREFIX_A, SHM_RING_BYTES}};
 
 /* Connects to b by hand and says this. */
 static int greet(const struct hello *h, size_t len, const int *fds, unsigned nfds)
