@@ -57,18 +57,6 @@ struct outcome {
 	uint64_t packets;
 };
 
-static int set_number(const char *name, const char *text, unsigned long max, uint32_t *out)
-{
-	char *end;
-	unsigned long v = strtoul(text, &end, 10);
-
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || v < 1 || v > max)
-		return fns_cli_error(
-			FNS_EXIT_USAGE, "%s='%s': expected a number, 1 to %lu", name, text, max);
-	*out = (uint32_t)v;
-	return 0;
-}
-
 /* 0; an exit code; or -1 when the help was asked for. */
 static int parse(int argc, char **argv, struct opts *o)
 {
@@ -89,10 +77,10 @@ static int parse(int argc, char **argv, struct opts *o)
 			if (o->nsizes == SIZES_MAX)
 				return fns_cli_error(
 					FNS_EXIT_USAGE, "--size: at most %u of them", SIZES_MAX);
-			rc = set_number("--size", optarg, 65536, &o->size[o->nsizes++]);
+			rc = fns_cli_number("--size", optarg, 65536, &o->size[o->nsizes++]);
 			break;
 		case 't':
-			rc = set_number("--seconds", optarg, SECS_MAX, &o->seconds);
+			rc = fns_cli_number("--seconds", optarg, SECS_MAX, &o->seconds);
 			break;
 		case 'n':
 			o->no_icrc = true;

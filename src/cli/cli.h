@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifndef FNS_VERSION
 #define FNS_VERSION "0.1.0"
@@ -43,6 +44,8 @@ int fns_cli_set_capture(const char *path);
 int fns_cli_check_port(const char *name, const char *text);
 /* Is it a list of faults? name is where it came from. */
 int fns_cli_check_fault(const char *name, const char *spec);
+/* The value of an option, 1 to max. */
+int fns_cli_number(const char *option, const char *text, unsigned long max, uint32_t *out);
 /* What getopt_long() has just called ':' or '?', as the user wrote it. Returns FNS_EXIT_USAGE. */
 int fns_cli_bad_option(const char *command, int c, char **argv);
 

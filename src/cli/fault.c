@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* flexins fault: faults in a running program. */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -59,18 +57,6 @@ struct opts {
 	uint32_t qpn, count;
 };
 
-static int set_count(const char *text, uint32_t *out)
-{
-	char *end;
-	unsigned long v = strtoul(text, &end, 10);
-
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || v < 1 || v > COUNT_MAX)
-		return fns_cli_error(FNS_EXIT_USAGE, "--count='%s': expected a number, 1 to %lu",
-			text, COUNT_MAX);
-	*out = (uint32_t)v;
-	return 0;
-}
-
 /* 0; an exit code; or -1 when the help was asked for. */
 static int parse(int argc, char **argv, struct opts *o)
 {
@@ -93,7 +79,7 @@ static int parse(int argc, char **argv, struct opts *o)
 			rc = fns_cli_remote_qpn(optarg, &o->qpn);
 			break;
 		case 'c':
-			rc = set_count(optarg, &o->count);
+			rc = fns_cli_number("--count", optarg, COUNT_MAX, &o->count);
 			break;
 		case 'h':
 			return -1;

@@ -95,6 +95,18 @@ int fns_cli_set_port(const char *text)
 	return rc;
 }
 
+int fns_cli_number(const char *option, const char *text, unsigned long max, uint32_t *out)
+{
+	char *end;
+	unsigned long v = strtoul(text, &end, 10);
+
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || v < 1 || v > max)
+		return fns_cli_error(
+			FNS_EXIT_USAGE, "%s='%s': expected a number, 1 to %lu", option, text, max);
+	*out = (uint32_t)v;
+	return 0;
+}
+
 int fns_cli_bad_option(const char *command, int c, char **argv)
 {
 	char letter[3] = {'-', (char)optopt, '\0'};
