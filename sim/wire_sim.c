@@ -76,13 +76,7 @@ static int path_get(struct fns_wire *base, const struct fns_gid *local,
 	if (!slot)
 		return -EMFILE;
 	*slot = (struct path){.dst = dst, .used = true};
-	slot->p = (struct fns_path){.local = *local,
-		.remote = *remote,
-		.ifindex = ifindex,
-		.prefix = prefix,
-		.tos = tos,
-		.ttl = ttl,
-		.refs = 1};
+	slot->p = fns_path_to(local, remote, ifindex, prefix, tos, ttl);
 	*out = &slot->p;
 	return 0;
 }

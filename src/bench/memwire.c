@@ -134,13 +134,7 @@ static int path_get(struct fns_wire *w, const struct fns_gid *local, const struc
 	(void)w;
 	if (!p)
 		return -ENOMEM;
-	*p = (struct fns_path){.local = *local,
-		.remote = *remote,
-		.ifindex = ifindex,
-		.prefix = prefix,
-		.tos = tos,
-		.ttl = ttl,
-		.refs = 1};
+	*p = fns_path_to(local, remote, ifindex, prefix, tos, ttl);
 	*out = p;
 	return 0;
 }

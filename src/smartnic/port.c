@@ -384,13 +384,7 @@ static int path_get(struct fns_wire *w, const struct fns_gid *local, const struc
 	path = calloc(1, sizeof(*path));
 	if (!path)
 		return -ENOMEM;
-	*path = (struct fns_path){.local = *local,
-		.remote = *remote,
-		.ifindex = ifindex,
-		.prefix = prefix,
-		.tos = tos,
-		.ttl = ttl,
-		.refs = 1};
+	*path = fns_path_to(local, remote, ifindex, prefix, tos, ttl);
 	*out = path;
 	return 0;
 }

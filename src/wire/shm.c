@@ -60,7 +60,8 @@ static int path_get(struct fns_wire *base, const struct fns_gid *local,
 	struct fns_path **out)
 {
 	struct shm_wire *w = shm_of(base);
-	struct fns_path want = {*local, *remote, ifindex, prefix, tos, ttl ? ttl : TTL_DEFAULT, 1};
+	struct fns_path want =
+		fns_path_to(local, remote, ifindex, prefix, tos, ttl ? ttl : TTL_DEFAULT);
 	struct shm_path *p = path_find(w, &want);
 	struct shm_path_line *line;
 

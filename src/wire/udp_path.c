@@ -244,7 +244,8 @@ int fns_udp_path_get(struct fns_wire *base, const struct fns_gid *local,
 	struct fns_path **out)
 {
 	struct udp_wire *w = udp_of(base);
-	struct fns_path want = {*local, *remote, ifindex, prefix, tos, ttl ? ttl : TTL_DEFAULT, 1};
+	struct fns_path want =
+		fns_path_to(local, remote, ifindex, prefix, tos, ttl ? ttl : TTL_DEFAULT);
 	bool v6 = !fns_gid_is_v4(remote);
 	bool scoped =
 		gid_link_local(local) || gid_link_local(remote) || fns_gid_is_multicast(remote);

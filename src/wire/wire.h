@@ -45,6 +45,19 @@ struct fns_path {
 	struct fns_path *fallback;
 };
 
+/* A path with one reference, as path_get was asked for it. */
+static inline struct fns_path fns_path_to(const struct fns_gid *local, const struct fns_gid *remote,
+	uint32_t ifindex, uint8_t prefix, uint8_t tos, uint8_t ttl)
+{
+	return (struct fns_path){.local = *local,
+		.remote = *remote,
+		.ifindex = ifindex,
+		.prefix = prefix,
+		.tos = tos,
+		.ttl = ttl,
+		.refs = 1};
+}
+
 /*
  * One piece of payload. region NULL: NIC memory at addr. Else host memory that the wire gathers in
  * place: addr is its near address, at offset addr - region->near_base (a wire that uses keys of its
