@@ -21,10 +21,10 @@
 #define SNDBUF      (4 << 20)
 #define TTL_DEFAULT 64
 
-static bool gid_link_local(const struct fns_gid *g)
+/* Means something on one interface only, multicast addresses of a link included. */
+static bool gid_of_link(const struct fns_gid *g)
 {
-	return (g->b[0] == 0xfe && (g->b[1] & 0xc0) == 0x80) ||
-	       (g->b[0] == 0xff && (g->b[1] & 0x0f) <= 2);
+	return fns_gid_is_link_local(g) || (g->b[0] == 0xff && (g->b[1] & 0x0f) <= 2);
 }
 
 static socklen_t sockaddr_put(
@@ -44,7 +44,7 @@ static socklen_t sockaddr_put(
 	in6->sin6_family = AF_INET6;
 	in6->sin6_port = htons(port);
 	memcpy(&in6->sin6_addr, g->b, 16);
-	in6->sin6_scope_id = gid_link_local(g) ? ifindex : 0;
+	in6->sin6_scope_id = gid_of_link(g) ? ifindex : 0;
 	return sizeof(*in6);
 }
 
@@ -247,8 +247,7 @@ int fns_udp_path_get(struct fns_wire *base, const struct fns_gid *local,
 	struct fns_path want =
 		fns_path_to(local, remote, ifindex, prefix, tos, ttl ? ttl : TTL_DEFAULT);
 	bool v6 = !fns_gid_is_v4(remote);
-	bool scoped =
-		gid_link_local(local) || gid_link_local(remote) || fns_gid_is_multicast(remote);
+	bool scoped = gid_of_link(local) || gid_of_link(remote) || fns_gid_is_multicast(remote);
 	struct udp_sock key = {
 		.local = *local,
 		.ifindex = scoped ? ifindex : 0,
