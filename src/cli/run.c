@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/util.h"
 #include "cli/cli.h"
 #include "cli/tree.h"
+#include "wire/wire.h"
 
 static const char help[] =
 	"Usage: flexins run [OPTION]... [--] COMMAND [ARGUMENT]...\n"
@@ -67,12 +67,11 @@ struct run_opts {
 
 static int check_wire(const char *name, const char *value)
 {
-	static const char *const known[] = {"auto", "udp", "shm"};
+	enum fns_wire_choice choice;
 
-	for (unsigned i = 0; i < FNS_ARRAY_SIZE(known); i++)
-		if (strcmp(value, known[i]) == 0)
-			return FNS_EXIT_OK;
-	return fns_cli_error(FNS_EXIT_USAGE, "%s='%s': expected auto, udp or shm", name, value);
+	if (fns_wire_choice_parse(value, &choice))
+		return FNS_EXIT_OK;
+	return fns_cli_error(FNS_EXIT_USAGE, "%s='%s': expected " FNS_WIRE_CHOICES, name, value);
 }
 
 static int parse(int argc, char **argv, struct run_opts *o)

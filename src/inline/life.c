@@ -17,7 +17,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
-#include "base/util.h"
 #include "inline/inline_priv.h"
 #include "inline/lab.h"
 
@@ -161,20 +160,12 @@ static uint32_t read_budget(void)
 
 static bool wire_choice(enum fns_wire_choice *out, char *err, unsigned errlen)
 {
-	static const char *const name[] = {
-		[FNS_WIRE_AUTO] = "auto", [FNS_WIRE_UDP] = "udp", [FNS_WIRE_SHM] = "shm"};
 	const char *v = getenv("FLEXINS_WIRE");
 
 	*out = FNS_WIRE_AUTO;
-	if (!v || !*v)
+	if (!v || !*v || fns_wire_choice_parse(v, out))
 		return true;
-	for (unsigned i = 0; i < FNS_ARRAY_SIZE(name); i++) {
-		if (strcmp(v, name[i]) == 0) {
-			*out = (enum fns_wire_choice)i;
-			return true;
-		}
-	}
-	snprintf(err, errlen, "FLEXINS_WIRE='%s': expected auto, udp or shm", v);
+	snprintf(err, errlen, "FLEXINS_WIRE='%s': expected " FNS_WIRE_CHOICES, v);
 	return false;
 }
 

@@ -270,6 +270,11 @@ enum fns_wire_choice {
 	FNS_WIRE_SHM, /* paths to other hosts are refused */
 };
 
+#define FNS_WIRE_CHOICES "auto, udp or shm" /* for messages */
+
+/* By its name. False: no such wire, and *out is as it was. */
+bool fns_wire_choice_parse(const char *name, enum fns_wire_choice *out);
+
 struct fns_wire_host_cfg {
 	struct fns_wire_udp_cfg udp;
 	uint16_t port; /* that names the network of peers on this host */

@@ -271,6 +271,19 @@ static void test_udp_not_starved(void **state)
 	hosts_free(h);
 }
 
+static void test_choice_names(void **s)
+{
+	static const char *const bad[] = {"", "ud", "udpx", "UDP", "auto,udp"};
+	enum fns_wire_choice c = FNS_WIRE_SHM;
+
+	assert_true(fns_wire_choice_parse("auto", &c) && c == FNS_WIRE_AUTO);
+	assert_true(fns_wire_choice_parse("shm", &c) && c == FNS_WIRE_SHM);
+	assert_true(fns_wire_choice_parse("udp", &c) && c == FNS_WIRE_UDP);
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(bad); i++)
+		assert_false(fns_wire_choice_parse(bad[i], &c));
+	assert_int_equal(c, FNS_WIRE_UDP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +293,7 @@ int main(void)
 		cmocka_unit_test(test_fallback),
 		cmocka_unit_test(test_mixed_burst),
 		cmocka_unit_test(test_udp_not_starved),
+		cmocka_unit_test(test_choice_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
