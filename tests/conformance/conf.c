@@ -117,11 +117,8 @@ void conf_close(struct conf *c)
 
 struct fns_hdr conf_rdma(struct conf *c, uint8_t op, uint32_t psn, uint32_t off, uint32_t len)
 {
-	struct fns_hdr h = rig_hdr(&c->qp, op, psn);
+	struct fns_hdr h = rig_hdr_rdma(c->r, &c->qp, op, psn, off, len);
 
-	h.va = (uintptr_t)c->r->mem + off;
-	h.rkey = c->r->key;
-	h.dma_len = len;
 	h.ack_req = true;
 	return h;
 }

@@ -653,6 +653,17 @@ struct fns_hdr rig_hdr(const struct rig_qp *qp, uint8_t opcode, uint32_t psn)
 		.src_qp = RIG_PEER_QPN};
 }
 
+struct fns_hdr rig_hdr_rdma(struct rig *r, const struct rig_qp *qp, uint8_t opcode, uint32_t psn,
+	uint32_t off, uint32_t len)
+{
+	struct fns_hdr h = rig_hdr(qp, opcode, psn);
+
+	h.va = (uintptr_t)r->mem + off;
+	h.rkey = r->key;
+	h.dma_len = len;
+	return h;
+}
+
 void rig_inject_aeth(struct rig *r, const struct rig_qp *qp, uint32_t psn, uint8_t syndrome)
 {
 	struct fns_hdr h = rig_hdr(qp, FNS_OP_ACK, psn);

@@ -167,6 +167,9 @@ static inline void rig_inject_ack(struct rig *r, const struct rig_qp *qp, uint32
 }
 /* A header to qp with the defaults filled in. */
 struct fns_hdr rig_hdr(const struct rig_qp *qp, uint8_t opcode, uint32_t psn);
+/* And with len bytes from offset off of r->mem as the memory that it is about. */
+struct fns_hdr rig_hdr_rdma(struct rig *r, const struct rig_qp *qp, uint8_t opcode, uint32_t psn,
+	uint32_t off, uint32_t len);
 
 uint64_t rig_count(const struct rig *r, enum fns_counter c);
 /* The nth packet sent must have this opcode and PSN. */

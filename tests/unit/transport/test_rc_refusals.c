@@ -32,12 +32,7 @@ static void one_end(struct one *o)
 
 static struct fns_hdr reth(struct one *o, uint8_t op, uint32_t psn, uint32_t off, uint32_t len)
 {
-	struct fns_hdr h = rig_hdr(&o->qp, op, psn);
-
-	h.va = (uintptr_t)o->r->mem + off;
-	h.rkey = o->r->key;
-	h.dma_len = len;
-	return h;
+	return rig_hdr_rdma(o->r, &o->qp, op, psn, off, len);
 }
 
 /* One NAK with this code for the PSN expected, the queue pair in error, and nothing written past

@@ -46,11 +46,8 @@ static void send(struct one *o, uint8_t op, uint32_t psn, const void *data, uint
 
 static struct fns_hdr reth(struct one *o, uint8_t op, uint32_t psn, uint32_t off, uint32_t len)
 {
-	struct fns_hdr h = rig_hdr(&o->qp, op, psn);
+	struct fns_hdr h = rig_hdr_rdma(o->r, &o->qp, op, psn, off, len);
 
-	h.va = (uintptr_t)o->r->mem + off;
-	h.rkey = o->r->key;
-	h.dma_len = len;
 	h.ack_req = true;
 	return h;
 }

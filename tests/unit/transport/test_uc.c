@@ -48,11 +48,8 @@ static void packet(struct one *o, uint8_t op, uint32_t psn, const void *data, ui
 static void write_to(
 	struct one *o, uint8_t op, uint32_t psn, uint32_t off, uint32_t dma_len, uint32_t len)
 {
-	struct fns_hdr h = rig_hdr(&o->qp, UC(op), psn);
+	struct fns_hdr h = rig_hdr_rdma(o->r, &o->qp, UC(op), psn, off, dma_len);
 
-	h.va = (uintptr_t)o->r->mem + off;
-	h.rkey = o->r->key;
-	h.dma_len = dma_len;
 	h.imm = 0x01020304;
 	rig_inject(o->r, h, o->data, len);
 }
