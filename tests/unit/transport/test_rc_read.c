@@ -1,40 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* READ at the requester: chunks, placement, loss in the middle, answers that do not fit. Near and
  * far memory. */
-#include "rig.h"
+#include "one.h"
 
 #include <string.h>
 
-#define PMTU  1024u
 #define CHUNK 61440u
-
-static const struct rig_opts far = {
-	.simdma = true, .sim = {.seed = 11, .min_ns = 1000, .max_ns = 50000}};
-
-struct one {
-	struct rig *r;
-	struct rig_qp qp;
-	uint8_t data[4 * CHUNK]; /* what the peer's memory holds */
-};
-
-static struct one *one_begin(const struct rig_opts *opts)
-{
-	static struct one one;
-	uint32_t i;
-
-	one.r = rig_create(opts);
-	rig_qp_create(one.r, &one.qp, FNS_QPT_RC);
-	rig_connect(one.r, &one.qp);
-	for (i = 0; i < sizeof(one.data); i++)
-		one.data[i] = (uint8_t)(i * 31 + (i >> 8));
-	return &one;
-}
-
-static void one_end(struct one *o)
-{
-	rig_qp_destroy(o->r, &o->qp);
-	rig_destroy(o->r);
-}
 
 /* Response packet seg of n for a request of len bytes from offset base, first PSN psn. */
 static void respond(struct one *o, uint32_t base, uint32_t psn, uint32_t len, uint32_t seg)
@@ -95,7 +66,7 @@ static void sizes(struct one *o)
 
 static void sizes_near(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 
 	sizes(o);
 	one_end(o);
@@ -103,7 +74,7 @@ static void sizes_near(void **state)
 
 static void sizes_far(void **state)
 {
-	struct one *o = one_begin(&far);
+	struct one *o = one_begin(FNS_QPT_RC, &far);
 
 	sizes(o);
 	one_end(o);
@@ -112,7 +83,7 @@ static void sizes_far(void **state)
 /* No completion before the data is there. */
 static void completion_after_placement(void **state)
 {
-	struct one *o = one_begin(&far);
+	struct one *o = one_begin(FNS_QPT_RC, &far);
 
 	rig_post_data(o->r, &o->qp, FNS_WR_READ, 1, FNS_WRF_SIGNALED, 0, 8 * PMTU);
 	rig_run(o->r);
@@ -134,7 +105,7 @@ static void completion_after_placement(void **state)
 
 static void lost_response_is_asked_for_again(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 	const struct rig_packet *p;
 	uint32_t i;
 
@@ -162,7 +133,7 @@ static void lost_response_is_asked_for_again(void **state)
 /* Random loss of responses over several chunks, by timeouts too. */
 static void random_loss(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 	struct fns_rng rng;
 	unsigned round;
 	struct fns_cqe c = {0};
@@ -201,7 +172,7 @@ static void bad_responses(void **state)
 	unsigned i;
 
 	for (i = 0; i < 5; i++) {
-		struct one *o = one_begin(NULL);
+		struct one *o = one_begin(FNS_QPT_RC, NULL);
 		uint8_t op = i == 4 ? FNS_WR_FETCH_ADD : FNS_WR_READ;
 
 		memset(o->r->mem, 0x99, 64);
@@ -226,7 +197,7 @@ static void bad_responses(void **state)
 /* A region that may not be written: nothing is, and the work request says so. */
 static void local_protection(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 	struct fns_ctl m = {.op = FNS_CTL_MR_REG,
 		.mr = {.addr = (uintptr_t)o->r->mem, .len = 4096, .pd = o->r->pd}};
 	struct rig_wr wr = {.op = FNS_WR_READ, .wr_id = 1, .nsge = 1};
@@ -247,7 +218,7 @@ static void local_protection(void **state)
 /* Destroying with placements in flight waits for them. */
 static void destroy_in_flight(void **state)
 {
-	struct one *o = one_begin(&far);
+	struct one *o = one_begin(FNS_QPT_RC, &far);
 
 	rig_post_data(o->r, &o->qp, FNS_WR_READ, 1, FNS_WRF_SIGNALED, 0, 4 * PMTU);
 	rig_run(o->r);

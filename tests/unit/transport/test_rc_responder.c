@@ -1,39 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RC responder, requests that are good or come twice: effects, acknowledgements, replays, and the
  * order of all three. */
-#include "rig.h"
+#include "one.h"
 
 #include <string.h>
-
-#define PMTU 1024u
-
-struct one {
-	struct rig *r;
-	struct rig_qp qp;
-	uint8_t data[64 * PMTU];
-};
-
-static const struct rig_opts far = {
-	.simdma = true, .sim = {.seed = 7, .min_ns = 1000, .max_ns = 40000}};
-
-static struct one *one_begin(const struct rig_opts *opts)
-{
-	static struct one one;
-	uint32_t i;
-
-	one.r = rig_create(opts);
-	rig_qp_create(one.r, &one.qp, FNS_QPT_RC);
-	rig_connect(one.r, &one.qp);
-	for (i = 0; i < sizeof(one.data); i++)
-		one.data[i] = (uint8_t)(i * 37 + 1 + (i >> 8));
-	return &one;
-}
-
-static void one_end(struct one *o)
-{
-	rig_qp_destroy(o->r, &o->qp);
-	rig_destroy(o->r);
-}
 
 static void send(struct one *o, uint8_t op, uint32_t psn, const void *data, uint32_t len, bool ack)
 {
@@ -102,7 +72,7 @@ static void send_message(struct one *o)
 
 static void send_near(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 
 	send_message(o);
 	one_end(o);
@@ -110,7 +80,7 @@ static void send_near(void **state)
 
 static void send_far(void **state)
 {
-	struct one *o = one_begin(&far);
+	struct one *o = one_begin(FNS_QPT_RC, &far);
 
 	send_message(o);
 	one_end(o);
@@ -154,7 +124,7 @@ static void write_message(struct one *o)
 
 static void write_near(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 
 	write_message(o);
 	one_end(o);
@@ -162,7 +132,7 @@ static void write_near(void **state)
 
 static void write_far(void **state)
 {
-	struct one *o = one_begin(&far);
+	struct one *o = one_begin(FNS_QPT_RC, &far);
 
 	write_message(o);
 	one_end(o);
@@ -211,7 +181,7 @@ static void reads(struct one *o)
 
 static void reads_near(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 
 	reads(o);
 	one_end(o);
@@ -219,7 +189,7 @@ static void reads_near(void **state)
 
 static void reads_far(void **state)
 {
-	struct one *o = one_begin(&far);
+	struct one *o = one_begin(FNS_QPT_RC, &far);
 
 	reads(o);
 	one_end(o);
@@ -227,7 +197,7 @@ static void reads_far(void **state)
 
 static void gap_gives_one_nak(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 	unsigned i;
 
 	for (i = 0; i < 4; i++)
@@ -251,7 +221,7 @@ static void gap_gives_one_nak(void **state)
 
 static void duplicates_are_not_executed(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 
 	rig_post_recv(o->r, &o->qp, 1, 0, 64);
 	rig_post_recv(o->r, &o->qp, 2, 64, 64);
@@ -274,7 +244,7 @@ static void duplicates_are_not_executed(void **state)
 
 static void duplicate_read_is_executed_again(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 	struct fns_hdr h = reth(o, FNS_OP_READ_REQUEST, RIG_RQ_PSN, 0, 3 * PMTU);
 	uint64_t referenced;
 
@@ -350,7 +320,7 @@ static void atomics(struct one *o)
 
 static void atomics_near(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 
 	atomics(o);
 	one_end(o);
@@ -358,7 +328,7 @@ static void atomics_near(void **state)
 
 static void atomics_far(void **state)
 {
-	struct one *o = one_begin(&far);
+	struct one *o = one_begin(FNS_QPT_RC, &far);
 
 	atomics(o);
 	one_end(o);
@@ -377,7 +347,7 @@ static void placed_before_told(void **state)
 		struct fns_cqe c;
 
 		opts.sim.seed = seed;
-		o = one_begin(&opts);
+		o = one_begin(FNS_QPT_RC, &opts);
 		for (i = 0; i < 6; i++)
 			rig_post_recv(o->r, &o->qp, i, i * 4096, 4096);
 		for (i = 0; i < 6; i++) {
@@ -418,7 +388,7 @@ static void atomic_after_write(void **state)
 		struct fns_hdr h;
 
 		opts.sim.seed = seed;
-		o = one_begin(&opts);
+		o = one_begin(FNS_QPT_RC, &opts);
 		rig_inject(o->r, reth(o, FNS_OP_WRITE_ONLY, RIG_RQ_PSN, 64, 8), &value, 8);
 		h = reth(o, FNS_OP_FETCH_ADD, RIG_RQ_PSN + 1, 64, 0);
 		h.swap_add = 1;
@@ -436,7 +406,7 @@ static void atomic_after_write(void **state)
 
 static void receiver_not_ready(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 	unsigned i;
 
 	send(o, FNS_OP_SEND_ONLY, RIG_RQ_PSN, o->data, 10, true);
@@ -467,7 +437,7 @@ static void receiver_not_ready(void **state)
 
 static void solicited_event(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 	struct fns_hdr h;
 	unsigned i;
 
@@ -492,7 +462,7 @@ static void solicited_event(void **state)
 
 static void send_with_invalidate(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 	struct fns_ctl m = {.op = FNS_CTL_MW_CREATE, .mw = {.pd = o->r->pd, .type = 2}};
 	struct rig_wr wr = {.op = FNS_WR_BIND_MW, .flags = FNS_WRF_SIGNALED, .wr_id = 5};
 	struct fns_hdr h;
@@ -535,7 +505,7 @@ static void send_with_invalidate(void **state)
 /* Without AckReq nothing is sent; the next acknowledgement covers all. */
 static void acknowledgements_on_request(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_RC, NULL);
 	unsigned i;
 
 	for (i = 0; i < 20; i++) {
@@ -551,7 +521,7 @@ static void acknowledgements_on_request(void **state)
 /* In the order of the requests, though the READ's answer takes a while. */
 static void responses_in_order(void **state)
 {
-	struct one *o = one_begin(&far);
+	struct one *o = one_begin(FNS_QPT_RC, &far);
 	unsigned i;
 
 	rig_inject(o->r, reth(o, FNS_OP_READ_REQUEST, RIG_RQ_PSN, 8192, 2 * PMTU), NULL, 0);

@@ -1,40 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unreliable connection: what arrives whole is delivered, the rest is dropped in silence and the
  * next message begins anew. */
-#include "rig.h"
+#include "one.h"
 
 #include <string.h>
 
-#define PMTU   1024u
 #define UC(op) ((uint8_t)(FNS_TC_UC | (op)))
 
-struct one {
-	struct rig *r;
-	struct rig_qp qp;
-	uint8_t data[4 * PMTU];
-};
-
-static const struct rig_opts far = {
-	.simdma = true, .sim = {.seed = 7, .min_ns = 1000, .max_ns = 40000}};
-
-static struct one *one_begin(const struct rig_opts *opts)
-{
-	static struct one one;
-	uint32_t i;
-
-	one.r = rig_create(opts);
-	rig_qp_create(one.r, &one.qp, FNS_QPT_UC);
-	rig_connect(one.r, &one.qp);
-	for (i = 0; i < sizeof(one.data); i++)
-		one.data[i] = (uint8_t)(i * 37 + 1 + (i >> 8));
-	return &one;
-}
-
-static void one_end(struct one *o)
+static void uc_end(struct one *o)
 {
 	assert_int_equal(rig_count(o->r, FNS_C_acks_sent), 0);
-	rig_qp_destroy(o->r, &o->qp);
-	rig_destroy(o->r);
+	one_end(o);
 }
 
 static void packet(struct one *o, uint8_t op, uint32_t psn, const void *data, uint32_t len)
@@ -57,7 +33,7 @@ static void write_to(
 static void sends(void **state)
 {
 	static const uint32_t lens[] = {0, 1, PMTU - 1, PMTU, PMTU + 1, 3 * PMTU};
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_UC, NULL);
 	uint32_t i, psn = RIG_SQ_PSN, k;
 
 	rig_fill(o->r, 0, 8192, 2);
@@ -86,7 +62,7 @@ static void sends(void **state)
 	rig_expect_cqe(&o->qp.cq, 9, FNS_WC_SUCCESS);
 	rig_expect_sent(o->r, 0, UC(FNS_OP_WRITE_ONLY), psn);
 	rig_expect_sent(o->r, 1, UC(FNS_OP_WRITE_ONLY), psn + 1);
-	one_end(o);
+	uc_end(o);
 }
 
 static void messages(struct one *o)
@@ -118,18 +94,18 @@ static void messages(struct one *o)
 
 static void messages_near(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_UC, NULL);
 
 	messages(o);
-	one_end(o);
+	uc_end(o);
 }
 
 static void messages_far(void **state)
 {
-	struct one *o = one_begin(&far);
+	struct one *o = one_begin(FNS_QPT_UC, &far);
 
 	messages(o);
-	one_end(o);
+	uc_end(o);
 }
 
 /* Every packet of a three-packet message lost in turn: the message is gone, the receive serves the
@@ -139,7 +115,7 @@ static void gaps_drop_messages(void **state)
 	unsigned lost;
 
 	for (lost = 0; lost < 4; lost++) { /* 3: none */
-		struct one *o = one_begin(NULL);
+		struct one *o = one_begin(FNS_QPT_UC, NULL);
 		static const uint8_t ops[] = {
 			FNS_OP_SEND_FIRST, FNS_OP_SEND_MIDDLE, FNS_OP_SEND_LAST};
 		unsigned k;
@@ -165,13 +141,13 @@ static void gaps_drop_messages(void **state)
 									 : lost == 1 ? 1
 										     : 0);
 		assert_int_equal(o->r->nsent, 0);
-		one_end(o);
+		uc_end(o);
 	}
 }
 
 static void late_and_double(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_UC, NULL);
 
 	rig_post_recv(o->r, &o->qp, 1, 0, 64);
 	rig_post_recv(o->r, &o->qp, 2, 64, 64);
@@ -185,7 +161,7 @@ static void late_and_double(void **state)
 	packet(o, FNS_OP_SEND_ONLY, RIG_RQ_PSN + 6, o->data, 8);
 	rig_run(o->r);
 	rig_expect_cqe(&o->qp.cq, 2, FNS_WC_SUCCESS);
-	one_end(o);
+	uc_end(o);
 }
 
 /* Each leaves memory and the queue pair alone; the message after it arrives. */
@@ -214,7 +190,7 @@ static void silent_drops(void **state)
 	unsigned i, k;
 
 	for (i = 0; i < FNS_ARRAY_SIZE(t); i++) {
-		struct one *o = one_begin(NULL);
+		struct one *o = one_begin(FNS_QPT_UC, NULL);
 		uint32_t psn = RIG_RQ_PSN;
 		struct fns_hdr h;
 
@@ -235,13 +211,13 @@ static void silent_drops(void **state)
 		packet(o, FNS_OP_SEND_ONLY, psn, o->data, 8);
 		rig_run(o->r);
 		rig_expect_cqe(&o->qp.cq, 1, FNS_WC_SUCCESS);
-		one_end(o);
+		uc_end(o);
 	}
 }
 
 static void no_receive(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_UC, NULL);
 
 	packet(o, FNS_OP_SEND_FIRST, RIG_RQ_PSN, o->data, PMTU);
 	rig_run(o->r);
@@ -254,12 +230,12 @@ static void no_receive(void **state)
 	packet(o, FNS_OP_SEND_ONLY, RIG_RQ_PSN + 2, o->data, 8);
 	rig_run(o->r);
 	rig_expect_cqe(&o->qp.cq, 1, FNS_WC_SUCCESS);
-	one_end(o);
+	uc_end(o);
 }
 
 static void receive_too_small(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_UC, NULL);
 
 	rig_post_recv(o->r, &o->qp, 1, 0, 16);
 	rig_post_recv(o->r, &o->qp, 2, 0, 16);
@@ -269,13 +245,13 @@ static void receive_too_small(void **state)
 	rig_expect_cqe(&o->qp.cq, 2, FNS_WC_WR_FLUSH_ERR);
 	assert_int_equal(o->r->mem[0], 0);
 	assert_int_equal(rig_state(o->r, &o->qp), FNS_QPS_ERR);
-	one_end(o);
+	uc_end(o);
 }
 
 /* A failed send stops sending alone; receiving goes on, and a modify brings it back. */
 static void send_error_state(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = one_begin(FNS_QPT_UC, NULL);
 	struct rig_wr wr = {
 		.op = FNS_WR_SEND, .wr_id = 1, .nsge = 1, .sge[0] = {.len = 4, .lkey = 1}};
 
@@ -293,7 +269,7 @@ static void send_error_state(void **state)
 	rig_post_data(o->r, &o->qp, FNS_WR_SEND, 3, FNS_WRF_SIGNALED, 0, 8);
 	rig_run(o->r);
 	rig_expect_cqe(&o->qp.cq, 3, FNS_WC_SUCCESS);
-	one_end(o);
+	uc_end(o);
 }
 
 int main(void)

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unreliable datagrams: addressing, Q_Keys, the route header in front of each receive, and what is
  * dropped. */
-#include "rig.h"
+#include "one.h"
 
 #include <string.h>
 
 #define UD(op) ((uint8_t)(FNS_TC_UD | (op)))
-
-struct one {
-	struct rig *r;
-	struct rig_qp qp;
-	uint32_t ah;
-	uint8_t data[2048];
-};
 
 static uint32_t make_ah(struct rig *r, uint16_t link_mtu)
 {
@@ -25,24 +18,12 @@ static uint32_t make_ah(struct rig *r, uint16_t link_mtu)
 	return m.handle;
 }
 
-static struct one *one_begin(const struct rig_opts *opts)
+static struct one *ud_begin(const struct rig_opts *opts)
 {
-	static struct one one;
-	uint32_t i;
+	struct one *o = one_begin(FNS_QPT_UD, opts);
 
-	one.r = rig_create(opts);
-	rig_qp_create(one.r, &one.qp, FNS_QPT_UD);
-	rig_connect(one.r, &one.qp);
-	one.ah = make_ah(one.r, 1500);
-	for (i = 0; i < sizeof(one.data); i++)
-		one.data[i] = (uint8_t)(i * 37 + 1 + (i >> 8));
-	return &one;
-}
-
-static void one_end(struct one *o)
-{
-	rig_qp_destroy(o->r, &o->qp);
-	rig_destroy(o->r);
+	o->ah = make_ah(o->r, 1500);
+	return o;
 }
 
 static void post(
@@ -65,7 +46,7 @@ static void post(
 
 static void sends(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = ud_begin(NULL);
 	const struct rig_packet *p;
 	uint32_t len;
 
@@ -100,7 +81,7 @@ static void bad_sends(void **state)
 	unsigned i;
 
 	for (i = 0; i < 3; i++) {
-		struct one *o = one_begin(NULL);
+		struct one *o = ud_begin(NULL);
 
 		if (i == 0)
 			post(o, 1, FNS_WR_SEND, 1025, 0x030042, 1); /* 1500 bytes carry 1024 */
@@ -170,7 +151,7 @@ static void receives(struct one *o)
 
 static void receives_near(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = ud_begin(NULL);
 
 	receives(o);
 	one_end(o);
@@ -178,9 +159,7 @@ static void receives_near(void **state)
 
 static void receives_far(void **state)
 {
-	const struct rig_opts far = {
-		.simdma = true, .sim = {.seed = 7, .min_ns = 1000, .max_ns = 40000}};
-	struct one *o = one_begin(&far);
+	struct one *o = ud_begin(&far);
 
 	receives(o);
 	one_end(o);
@@ -188,7 +167,7 @@ static void receives_far(void **state)
 
 static void route_header_v6(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = ud_begin(NULL);
 	struct fns_gid six = {.b = {0x20, 0x01, 0x0d, 0xb8, [15] = 9}};
 	struct fns_hdr h = rig_hdr(&o->qp, UD(FNS_OP_SEND_ONLY), 0);
 	uint8_t pkt[64] = {0}, *m = o->r->mem;
@@ -219,7 +198,7 @@ static void scattered_receive(void **state)
 	unsigned i, k;
 
 	for (i = 0; i < FNS_ARRAY_SIZE(cuts); i++) {
-		struct one *o = one_begin(NULL);
+		struct one *o = ud_begin(NULL);
 		struct rig_wr wr = {.op = FNS_WR_RECV, .wr_id = i, .nsge = 3};
 		uint8_t got[140];
 		uint32_t at = 0;
@@ -246,7 +225,7 @@ static void scattered_receive(void **state)
 
 static void drops(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = ud_begin(NULL);
 	struct fns_hdr h = rig_hdr(&o->qp, UD(FNS_OP_SEND_ONLY), 0);
 
 	rig_inject(o->r, h, o->data, 8);
@@ -273,7 +252,7 @@ static void drops(void **state)
 /* One address handle, queue pairs of two port slots: each packet takes the path of its slot. */
 static void paths_follow_the_slot(void **state)
 {
-	struct one *o = one_begin(NULL);
+	struct one *o = ud_begin(NULL);
 	unsigned i;
 
 	for (i = 0; i < 20; i++) /* the wire checks path against destination */
