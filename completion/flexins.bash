@@ -47,8 +47,16 @@ _flexins()
 		_flexins_interfaces "${cur#--iface=}"
 		;;
 	--figure=*) COMPREPLY=($(compgen -W "tx rx set pipe" -- "${cur#--figure=}")) ;;
-	--tx=*) COMPREPLY=($(compgen -W "header-only dma-assisted rdma-assisted" -- "${cur#--tx=}")) ;;
-	--rx=*) COMPREPLY=($(compgen -W "in-cache ring-discarded ring ring-no-stashing" -- "${cur#--rx=}")) ;;
+	--tx=*)
+		local tx="header-only dma-assisted rdma-assisted"
+		[[ ${words[1]} == run ]] && tx="header-only dma-assisted copy"
+		COMPREPLY=($(compgen -W "$tx" -- "${cur#--tx=}"))
+		;;
+	--rx=*)
+		local rx="in-cache ring-discarded ring ring-no-stashing"
+		[[ ${words[1]} == run ]] && rx="in-cache ring"
+		COMPREPLY=($(compgen -W "$rx" -- "${cur#--rx=}"))
+		;;
 	--pipe=*) COMPREPLY=($(compgen -W "phase doorbell" -- "${cur#--pipe=}")) ;;
 	--svg=*) COMPREPLY=($(compgen -f -- "${cur#--svg=}")) ;;
 	--port=*) ;;
@@ -57,7 +65,7 @@ _flexins()
 		;;
 	-*)
 		case ${words[1]} in
-		run) COMPREPLY=($(compgen -W "--iface= --port= --wire= --fault= --capture= --no-sysfs --verbose --help --" -- "$cur")) ;;
+		run) COMPREPLY=($(compgen -W "--iface= --port= --wire= --tx= --rx= --pipe= --fault= --capture= --no-sysfs --verbose --help --" -- "$cur")) ;;
 		fault) COMPREPLY=($(compgen -W "--pid= --qp= --count= --help" -- "$cur")) ;;
 		capture) COMPREPLY=($(compgen -W "--pid= --help" -- "$cur")) ;;
 		bench) COMPREPLY=($(compgen -W "--figure= --tx= --rx= --pipe= --param= --list-params --svg= --size= --seconds= --no-icrc --json --help" -- "$cur")) ;;

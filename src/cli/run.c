@@ -14,8 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "cli/cli.h"
 #include "cli/tree.h"
+#include "pipe/modes.h"
 #include "wire/wire.h"
 
 static const char help[] =
@@ -32,6 +34,14 @@ static const char help[] =
 	"  --port=N                UDP port to use instead of RoCEv2's 4791, on both sides\n"
 	"  --wire=auto|udp|shm     how packets travel (default auto: through shared memory between processes\n"
 	"                          of this host and user, else in UDP datagrams); shm reaches no other host\n"
+	"  --tx=header-only|dma-assisted|copy\n"
+	"                          payload out: gathered where it lies (default); or, to compare, brought into\n"
+	"                          NIC buffers first; or copied twice\n"
+	"  --rx=in-cache|ring[:MIB]\n"
+	"                          receive buffers: a few that stay in the cache (default); or, to compare, a\n"
+	"                          ring of MIB (default 32) used in turn; not through shared memory\n"
+	"  --pipe=phase|doorbell   between program and engine: a phase bit in each entry (default); or, to\n"
+	"                          compare, indices that each side reads from the other\n"
 	"  --fault=SPEC            lose, repeat, reorder, corrupt, delay packets, such as\n"
 	"                          'loss=1%,reorder=3,delay=50us,seed=7'; `flexins fault --help` tells more\n"
 	"  --capture=FILE          write all packets to FILE for Wireshark (pcapng); %p in it is the process\n"
@@ -45,6 +55,8 @@ static const char help[] =
 	"  FLEXINS_IFACE=NAME,...  as --iface\n"
 	"  FLEXINS_PORT=N          as --port\n"
 	"  FLEXINS_WIRE=NAME       as --wire\n"
+	"  FLEXINS_TX, FLEXINS_RX, FLEXINS_PIPE\n"
+	"                          as --tx, --rx, --pipe\n"
 	"  FLEXINS_FAULT=SPEC      as --fault\n"
 	"  FLEXINS_CAPTURE=FILE    as --capture; if FILE exists, .PID is added\n"
 	"  FLEXINS_LOG=LEVEL       what the library tells on stderr: error (default), warn, info, debug\n"
@@ -74,12 +86,92 @@ static int check_wire(const char *name, const char *value)
 	return fns_cli_error(FNS_EXIT_USAGE, "%s='%s': expected " FNS_WIRE_CHOICES, name, value);
 }
 
+static int check_tx(const char *name, const char *value)
+{
+	struct fns_modes m;
+
+	return fns_tx_mode_parse(value, &m)
+		       ? FNS_EXIT_OK
+		       : fns_cli_error(
+				 FNS_EXIT_USAGE, "%s='%s': expected " FNS_TX_EXPECTED, name, value);
+}
+
+static int check_rx(const char *name, const char *value)
+{
+	struct fns_modes m;
+
+	return fns_rx_mode_parse(value, &m)
+		       ? FNS_EXIT_OK
+		       : fns_cli_error(
+				 FNS_EXIT_USAGE, "%s='%s': expected " FNS_RX_EXPECTED, name, value);
+}
+
+static int check_pipe(const char *name, const char *value)
+{
+	struct fns_modes m;
+
+	return fns_pipe_mode_parse(value, &m)
+		       ? FNS_EXIT_OK
+		       : fns_cli_error(FNS_EXIT_USAGE, "%s='%s': expected " FNS_PIPE_EXPECTED, name,
+				 value);
+}
+
+/* Options that are also environment, checked alike. */
+static const struct {
+	char option;
+	const char *name, *env;
+	int (*check)(const char *name, const char *value);
+} settings[] = {
+	{'w', "--wire", "FLEXINS_WIRE", check_wire},
+	{'t', "--tx", "FLEXINS_TX", check_tx},
+	{'r', "--rx", "FLEXINS_RX", check_rx},
+	{'q', "--pipe", "FLEXINS_PIPE", check_pipe},
+	{'f', "--fault", "FLEXINS_FAULT", fns_cli_check_fault},
+};
+
+static int set_setting(int option, const char *value)
+{
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(settings); i++) {
+		if (settings[i].option == option) {
+			int rc = settings[i].check(settings[i].name, value);
+
+			if (rc == 0)
+				setenv(settings[i].env, value, 1);
+			return rc;
+		}
+	}
+	return FNS_EXIT_USAGE;
+}
+
+/* What the environment says, options put there included. */
+static int check_settings(void)
+{
+	const char *wire = getenv("FLEXINS_WIRE"), *rx = getenv("FLEXINS_RX");
+	struct fns_modes m = {0};
+
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(settings); i++) {
+		const char *v = getenv(settings[i].env);
+		int rc = v != NULL && *v != '\0' ? settings[i].check(settings[i].env, v) : 0;
+
+		if (rc != 0)
+			return rc;
+	}
+	if (wire != NULL && strcmp(wire, "shm") == 0 && fns_rx_mode_parse(rx, &m) &&
+		m.rx == FNS_RXM_RING)
+		return fns_cli_error(
+			FNS_EXIT_USAGE, "--rx=%s with --wire=shm: " FNS_RX_NOT_SHM, rx);
+	return FNS_EXIT_OK;
+}
+
 static int parse(int argc, char **argv, struct run_opts *o)
 {
 	static const struct option options[] = {
 		{"iface", required_argument, NULL, 'i'},
 		{"port", required_argument, NULL, 'p'},
 		{"wire", required_argument, NULL, 'w'},
+		{"tx", required_argument, NULL, 't'},
+		{"rx", required_argument, NULL, 'r'},
+		{"pipe", required_argument, NULL, 'q'},
 		{"fault", required_argument, NULL, 'f'},
 		{"capture", required_argument, NULL, 'c'},
 		{"no-sysfs", no_argument, NULL, 'n'},
@@ -99,14 +191,11 @@ static int parse(int argc, char **argv, struct run_opts *o)
 			rc = fns_cli_set_port(optarg);
 			break;
 		case 'w':
-			rc = check_wire("--wire", optarg);
-			if (rc == 0)
-				setenv("FLEXINS_WIRE", optarg, 1);
-			break;
+		case 't':
+		case 'r':
+		case 'q':
 		case 'f':
-			rc = fns_cli_check_fault("--fault", optarg);
-			if (rc == 0)
-				setenv("FLEXINS_FAULT", optarg, 1);
+			rc = set_setting(c, optarg);
 			break;
 		case 'c':
 			rc = fns_cli_set_capture(optarg);
@@ -266,7 +355,7 @@ int fns_cli_run(int argc, char **argv)
 	static struct fns_cli_paths paths;
 	struct run_opts o = {.sysfs = true};
 	int rc = parse(argc, argv, &o);
-	const char *port = getenv("FLEXINS_PORT"), *fault, *wire;
+	const char *port = getenv("FLEXINS_PORT");
 
 	if (rc != 0 || o.command == NULL)
 		return rc;
@@ -274,14 +363,7 @@ int fns_cli_run(int argc, char **argv)
 		rc = fns_cli_check_port("FLEXINS_PORT", port);
 	if (rc != 0)
 		return rc;
-	wire = getenv("FLEXINS_WIRE");
-	if (wire != NULL && *wire != '\0')
-		rc = check_wire("FLEXINS_WIRE", wire);
-	if (rc != 0)
-		return rc;
-	fault = getenv("FLEXINS_FAULT");
-	if (fault != NULL && *fault != '\0')
-		rc = fns_cli_check_fault("FLEXINS_FAULT", fault);
+	rc = check_settings();
 	if (rc == 0)
 		rc = fns_cli_paths_find(&paths);
 	if (rc != 0)

@@ -19,14 +19,16 @@
 #include "cli/cli.h"
 #include "keeper/client.h"
 #include "pipe/ctl.h"
+#include "pipe/modes.h"
 #include "pipe/stats.h"
 
 static const char help[] =
 	"Usage: flexins status [OPTION]...\n"
 	"\n"
 	"Show the programs that use FlexiNS in this network namespace: their slots (queue pair number\n"
-	"prefixes), queue pairs, and every counter that is not zero, with what it counts; then the hosts\n"
-	"they talk to: FlexiNS, with the receive buffer it announced, or standard RoCEv2.\n"
+	"prefixes), queue pairs, how payload travels and how much of it was copied, and every counter that is\n"
+	"not zero, with what it counts; then the hosts they talk to: FlexiNS, with the receive buffer it\n"
+	"announced, or standard RoCEv2.\n"
 	"\n"
 	"Options:\n"
 	"  --json      everything, zeros included, machine-readable\n"
@@ -152,8 +154,22 @@ static void print_qps(int fd, bool json)
 	}
 }
 
+/* What the statistics file says. */
+struct reading {
+	uint64_t value[FNS_C_COUNT], qps;
+	unsigned tx_mode, rx_mode, pipe_mode;
+};
+
+/* Payload bytes copied before sending, whatever the reason. */
+static uint64_t copied(const uint64_t value[FNS_C_COUNT])
+{
+	return value[FNS_C_tx_copied_small] + value[FNS_C_tx_copied_inline] +
+	       value[FNS_C_tx_copied_again] + value[FNS_C_tx_copied_response] +
+	       value[FNS_C_tx_copied_far] + value[FNS_C_tx_copied_mode];
+}
+
 /* False: no statistics, or not in a form that this version knows. */
-static bool read_counters(int fd, uint64_t value[FNS_C_COUNT], uint64_t *qps)
+static bool read_counters(int fd, struct reading *out)
 {
 	static struct fns_stats
 		copy; /* only the part before the queue pairs is read, the rest costs nothing */
@@ -165,13 +181,16 @@ static bool read_counters(int fd, uint64_t value[FNS_C_COUNT], uint64_t *qps)
 	if (s->magic != FNS_STATS_MAGIC || s->n_counters != FNS_C_COUNT)
 		return false;
 	for (unsigned i = 0; i < FNS_C_COUNT; i++)
-		value[i] = s->counter[i];
-	*qps = s->qps;
+		out->value[i] = s->counter[i];
+	out->qps = s->qps;
+	out->tx_mode = s->tx_mode;
+	out->rx_mode = s->rx_mode;
+	out->pipe_mode = s->pipe_mode;
 	return true;
 }
 
-static void print_slot_json(const struct fns_keeper_slot_info *slot, bool known, uint64_t qps,
-	const uint64_t value[FNS_C_COUNT], unsigned nth)
+static void print_slot_json(
+	const struct fns_keeper_slot_info *slot, bool known, const struct reading *r, unsigned nth)
 {
 	printf("%s\n    {\"prefix\": %u, \"state\": \"%s\", \"pid\": %ld, \"uid\": %lu, \"command\": ",
 		nth == 0 ? "" : ",", slot->prefix, slot_state(slot->state), (long)slot->pid,
@@ -181,30 +200,41 @@ static void print_slot_json(const struct fns_keeper_slot_info *slot, bool known,
 		printf(", \"statistics\": null}");
 		return;
 	}
-	printf(", \"queue_pairs_alive\": %" PRIu64 ", \"statistics\": {", qps);
+	printf(", \"tx\": \"%s\", \"rx\": \"%s\", \"pipe\": \"%s\", \"payload_referenced\": %" PRIu64
+	       ", \"payload_copied\": %" PRIu64,
+		fns_tx_mode_name(r->tx_mode), fns_rx_mode_name(r->rx_mode),
+		fns_pipe_mode_name(r->pipe_mode), r->value[FNS_C_tx_payload_referenced],
+		copied(r->value));
+	printf(", \"queue_pairs_alive\": %" PRIu64 ", \"statistics\": {", r->qps);
 	for (unsigned i = 0; i < FNS_C_COUNT; i++)
-		printf("%s\"%s\": %" PRIu64, i == 0 ? "" : ", ", counters[i].name, value[i]);
+		printf("%s\"%s\": %" PRIu64, i == 0 ? "" : ", ", counters[i].name, r->value[i]);
 	printf("}, \"queue_pairs\": [");
 	print_qps(slot->stats_fd, true);
 	printf("]}");
 }
 
-static void print_slot_text(const struct fns_keeper_slot_info *slot, bool known, uint64_t qps,
-	const uint64_t value[FNS_C_COUNT])
+static void print_slot_text(
+	const struct fns_keeper_slot_info *slot, bool known, const struct reading *r)
 {
+	const uint64_t *value = r->value;
 	uint64_t age_s = (fns_clock_now_ns() - slot->since_ns) / FNS_NSEC_PER_SEC;
 
 	printf("\nslot %u  %s for %" PRIu64 " s  pid %ld (%s) of uid %lu", slot->prefix,
 		slot_state(slot->state), age_s, (long)slot->pid, slot->comm,
 		(unsigned long)slot->uid);
 	if (known)
-		printf("  %" PRIu64 " queue pair%s", qps, qps == 1 ? "" : "s");
+		printf("  %" PRIu64 " queue pair%s", r->qps, r->qps == 1 ? "" : "s");
 	putchar('\n');
 	if (!known) {
 		puts("  no statistics that this version of flexins can read");
 		return;
 	}
 	print_qps(slot->stats_fd, false);
+	printf("  tx %s, rx %s, pipe %s; payload sent: %" PRIu64
+	       " B referenced where it lies, %" PRIu64 " B copied\n",
+		fns_tx_mode_name(r->tx_mode), fns_rx_mode_name(r->rx_mode),
+		fns_pipe_mode_name(r->pipe_mode), value[FNS_C_tx_payload_referenced],
+		copied(value));
 	for (unsigned i = 0; i < FNS_C_COUNT; i++) {
 		if (value[i] != 0)
 			printf("  %-24s %15" PRIu64 "  %s\n", counters[i].name, value[i],
@@ -215,17 +245,17 @@ static void print_slot_text(const struct fns_keeper_slot_info *slot, bool known,
 static int on_slot(struct fns_keeper_slot_info *slot, void *arg)
 {
 	struct status *st = arg;
-	uint64_t value[FNS_C_COUNT] = {0}, qps = 0;
+	struct reading r = {0};
 	bool known;
 
 	if (slot->state == FNS_KEEPER_OWN)
 		return 0;
 	slot->comm[sizeof(slot->comm) - 1] = '\0';
-	known = read_counters(slot->stats_fd, value, &qps);
+	known = read_counters(slot->stats_fd, &r);
 	if (st->json)
-		print_slot_json(slot, known, qps, value, st->slots);
+		print_slot_json(slot, known, &r, st->slots);
 	else
-		print_slot_text(slot, known, qps, value);
+		print_slot_text(slot, known, &r);
 	st->slots++;
 	return 0;
 }

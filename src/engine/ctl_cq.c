@@ -72,6 +72,8 @@ int fns_ctl_cq_resize(struct fns_engine *e, struct fns_ctl *m)
 	cq->ring = ring;
 	cq->log2 = m->cq.log2;
 	cq->produced = n;
+	cq->consumed = 0;
+	atomic_store_explicit(&ring->produced, n, memory_order_release);
 	return 0;
 }
 

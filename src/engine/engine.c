@@ -31,6 +31,8 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	nic->stats = cfg->stats;
 	nic->up = cfg->up;
 	nic->find_ah = find_ah;
+	nic->stage_all = cfg->modes.tx != FNS_TXM_HEADER_ONLY;
+	nic->doorbell = cfg->modes.pipe == FNS_PIPE_DOORBELL;
 	nic->read_budget =
 		cfg->read_budget ? cfg->read_budget : fns_rcvbuf_share(FNS_RCVBUF_DEFAULT);
 	nic->read_chunk = FNS_MIN(FNS_READ_CHUNK, nic->read_budget / 2);
@@ -53,8 +55,14 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	cfg->stats->magic = FNS_STATS_MAGIC;
 	cfg->stats->n_counters = FNS_C_COUNT;
 	cfg->stats->prefix = cfg->prefix;
+	cfg->stats->tx_mode = cfg->modes.tx;
+	cfg->stats->rx_mode = cfg->modes.rx;
+	cfg->stats->pipe_mode = cfg->modes.pipe;
+	if (cfg->modes.tx == FNS_TXM_COPY)
+		nic->send_ring = calloc(FNS_SEND_RING, FNS_SEND_RING_STRIDE);
 	/* 4160 bytes a buffer: neighbours do not share cache sets. */
 	if (!e->qps || !nic->timers || !nic->mem ||
+		(cfg->modes.tx == FNS_TXM_COPY && !nic->send_ring) ||
 		fns_pool_init(&nic->stage, FNS_STAGE_BYTES + FNS_CACHELINE, FNS_STAGE_BUFS) < 0 ||
 		fns_pool_init(&nic->fetches, sizeof(struct fns_fetch_op), FNS_STAGE_BUFS) < 0 ||
 		fns_pool_init(&nic->rxops, sizeof(struct fns_rxop), FNS_RXOPS) < 0) {
@@ -105,6 +113,7 @@ void fns_engine_destroy(struct fns_engine *e)
 	fns_pool_fini(&e->nic.stage);
 	fns_pool_fini(&e->nic.fetches);
 	fns_pool_fini(&e->nic.rxops);
+	free(e->nic.send_ring);
 	free(e->qps);
 	free(e);
 }
@@ -113,8 +122,12 @@ int fns_engine_attach(struct fns_engine *e, struct fns_sq_shared *ring, uint32_t
 {
 	if (e->nrings == FNS_MAX_RINGS)
 		return -ENOSPC;
-	e->ring[e->nrings++] = (struct fns_ring){
-		.shared = ring, .nslots = nslots, .log2 = (uint32_t)__builtin_ctz(nslots)};
+	ring->pipe = e->nic.doorbell ? FNS_PIPE_DOORBELL : FNS_PIPE_PHASE;
+	e->ring[e->nrings++] = (struct fns_ring){.shared = ring,
+		.nslots = nslots,
+		.log2 = (uint32_t)__builtin_ctz(nslots),
+		.phase_mask = e->nic.doorbell ? 0 : FNS_SQD_PHASE,
+		.doorbell = e->nic.doorbell};
 	return 0;
 }
 

@@ -32,6 +32,7 @@ struct fns_engine_cfg {
 	uint32_t read_budget;    /* the same of our own, for READ responses: fns_rcvbuf_share(),
 				    0: as for 212,992 */
 	const struct fns_cc_ops *cc; /* NULL: static window */
+	struct fns_modes modes;      /* tx and pipe; all zero: the defaults. rx is the wire's */
 	struct fns_upcalls up;
 };
 

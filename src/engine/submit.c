@@ -170,17 +170,27 @@ static inline uint32_t phase_of(const struct fns_ring *r, uint32_t pos)
 	return (pos >> r->log2 & 1) ^ 1;
 }
 
+/* With FNS_PIPE_DOORBELL, how many slots the index promises; more than the ring has is a lie. */
+static uint32_t promised(const struct fns_ring *r, uint32_t head)
+{
+	uint32_t n = atomic_load_explicit(&r->shared->tail, memory_order_acquire) - head;
+
+	return FNS_MIN(n, r->nslots);
+}
+
 static unsigned drain(struct fns_engine *e, struct fns_ring *r)
 {
-	uint32_t mask = r->nslots - 1;
+	uint32_t mask = r->nslots - 1, limit = r->nslots;
 	unsigned taken = 0;
 	struct desc d;
 
-	while (taken < r->nslots) {
+	if (fns_unlikely(r->doorbell))
+		limit = promised(r, r->head);
+	while (taken < limit) {
 		struct fns_sqd *slot = &r->shared->slot[r->head & mask];
 		uint32_t ctl = atomic_load_explicit(&slot->ctl, memory_order_acquire), n, i;
 
-		if ((ctl & FNS_SQD_PHASE) != phase_of(r, r->head))
+		if ((ctl ^ phase_of(r, r->head)) & r->phase_mask)
 			break;
 		n = FNS_SQD_NSLOTS(ctl);
 		if (n == 0 || n > FNS_SQD_MAX_SLOTS) {
@@ -198,6 +208,8 @@ static unsigned drain(struct fns_engine *e, struct fns_ring *r)
 		if (!take(e, &d, ctl, n))
 			fns_count(e->nic.stats, FNS_C_sq_bad_descriptors);
 	}
+	if (fns_unlikely(taken > limit)) /* a descriptor longer than what was promised */
+		r->head -= r->doorbell ? taken - limit : 0;
 	if (r->head != r->posted) {
 		r->posted = r->head;
 		atomic_store_explicit(&r->shared->credit, r->head, memory_order_release);
@@ -226,7 +238,8 @@ bool fns_engine_submissions_pending(const struct fns_engine *e)
 		uint32_t ctl = atomic_load_explicit(
 			&r->shared->slot[head & (r->nslots - 1)].ctl, memory_order_acquire);
 
-		if ((ctl & FNS_SQD_PHASE) == phase_of(r, head))
+		if (fns_unlikely(r->doorbell) ? promised(r, head) != 0
+					      : (ctl & FNS_SQD_PHASE) == phase_of(r, head))
 			return true;
 	}
 	return false;

@@ -169,6 +169,34 @@ static bool wire_choice(enum fns_wire_choice *out, char *err, unsigned errlen)
 	return false;
 }
 
+/* What is compared with the paper's mechanisms; all zero unless asked for. */
+static bool modes(struct fns_modes *out, enum fns_wire_choice *wire, char *err, unsigned errlen)
+{
+	const char *tx = getenv("FLEXINS_TX"), *rx = getenv("FLEXINS_RX");
+	const char *pipe_mode = getenv("FLEXINS_PIPE");
+
+	if (!fns_tx_mode_parse(tx, out)) {
+		snprintf(err, errlen, "FLEXINS_TX='%s': expected " FNS_TX_EXPECTED, tx);
+		return false;
+	}
+	if (!fns_rx_mode_parse(rx, out)) {
+		snprintf(err, errlen, "FLEXINS_RX='%s': expected " FNS_RX_EXPECTED, rx);
+		return false;
+	}
+	if (!fns_pipe_mode_parse(pipe_mode, out)) {
+		snprintf(err, errlen, "FLEXINS_PIPE='%s': expected " FNS_PIPE_EXPECTED, pipe_mode);
+		return false;
+	}
+	if (out->rx == FNS_RXM_IN_CACHE)
+		return true;
+	if (*wire == FNS_WIRE_SHM) {
+		snprintf(err, errlen, "FLEXINS_RX='%s' with FLEXINS_WIRE=shm: " FNS_RX_NOT_SHM, rx);
+		return false;
+	}
+	*wire = FNS_WIRE_UDP;
+	return true;
+}
+
 static bool make_engine(char *err, unsigned errlen)
 {
 	struct fns_wire_host_cfg wc = {.udp = {.sock = fns_here.lease.sock,
@@ -189,8 +217,9 @@ static bool make_engine(char *err, unsigned errlen)
 		snprintf(err, errlen, "no entropy for memory keys: %s", strerror(errno));
 		return false;
 	}
-	if (!wire_choice(&wc.choice, err, errlen))
+	if (!wire_choice(&wc.choice, err, errlen) || !modes(&ec.modes, &wc.choice, err, errlen))
 		return false;
+	wc.udp.rx_ring_mib = ec.modes.rx_ring_mib;
 	fns_here.wire = fns_wire_host_create(&wc);
 	fns_here.dma = fns_dma_direct_create();
 	fns_here.ring =

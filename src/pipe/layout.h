@@ -124,10 +124,15 @@ _Static_assert(sizeof(struct fns_sqd_cont) == FNS_CACHELINE, "one cache line");
 /*
  * Submission ring as both sides see it. `credit` is written by the engine alone (release): the
  * free-running count of slots that it has consumed; the producer keeps its own count and may run at
- * most nslots ahead of it.
+ * most nslots ahead of it. `pipe` (enum fns_pipe_mode) is written by the engine before the producer
+ * may look. `tail` is written by the producer alone (release), with FNS_PIPE_DOORBELL only: the
+ * free-running count of slots that it has published, which then says what is valid; phase bits are
+ * written all the same.
  */
 struct fns_sq_shared {
 	_Alignas(FNS_CACHELINE) _Atomic uint32_t credit;
+	uint32_t pipe;
+	_Alignas(FNS_CACHELINE) _Atomic uint32_t tail;
 	_Alignas(FNS_CACHELINE) struct fns_sqd
 		slot[]; /* zeroed at start: phase 0 is invalid in lap 0 */
 };
@@ -231,11 +236,13 @@ enum {
  * Completion ring in host memory. consumer: written by the library alone (release), free-running
  * count of entries consumed. arm: stored by the library, exchanged to NONE by the engine when it
  * raises the event; both sides use sequentially consistent order around it so that "arm, poll once
- * more, sleep" loses nothing.
+ * more, sleep" loses nothing. produced: written by the engine alone (release), with
+ * FNS_PIPE_DOORBELL only: the free-running count of entries written, which polling then goes by.
  */
 struct fns_cq_shared {
 	_Alignas(FNS_CACHELINE) _Atomic uint32_t consumer;
 	_Atomic uint32_t arm;
+	_Alignas(FNS_CACHELINE) _Atomic uint32_t produced;
 	_Alignas(FNS_CACHELINE) struct fns_cqe entry[]; /* a power of two, zeroed at start */
 };
 

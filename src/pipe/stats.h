@@ -22,7 +22,12 @@
 	X(tx_blocked, "times the wire refused for lack of space")                                  \
 	X(tx_errors, "packets that the wire could not send")                                       \
 	X(tx_payload_referenced, "payload bytes gathered from application memory in place")        \
-	X(tx_payload_staged, "payload bytes copied before sending: small or sent again")           \
+	X(tx_copied_small, "payload bytes copied before sending: up to 256 a packet")              \
+	X(tx_copied_inline, "payload bytes copied before sending: posted inline")                  \
+	X(tx_copied_again, "payload bytes copied before sending: sent again")                      \
+	X(tx_copied_response, "payload bytes copied before sending: READ responses repeated")      \
+	X(tx_copied_far, "payload bytes copied before sending: memory not near")                   \
+	X(tx_copied_mode, "payload bytes copied before sending: --tx says so (copy: twice)")       \
 	X(rx_packets, "packets received")                                                          \
 	X(rx_bytes, "bytes of those, BTH to ICRC")                                                 \
 	X(rx_bursts, "receive calls that brought something")                                       \
@@ -105,7 +110,8 @@ struct fns_stats {
 	uint32_t magic, n_counters;
 	uint32_t pid, prefix;
 	char comm[16];
-	_Atomic uint64_t qps; /* queue pairs alive */
+	uint8_t tx_mode, rx_mode, pipe_mode, pad[5]; /* as pipe/modes.h; written once */
+	_Atomic uint64_t qps;                        /* queue pairs alive */
 	_Atomic uint64_t counter[FNS_C_COUNT];
 	_Alignas(64) struct fns_stats_qp
 		qp[FNS_STATS_MAX_QP]; /* sparse: pages untouched cost nothing */

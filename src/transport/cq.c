@@ -33,15 +33,16 @@ static void cq_raise(struct fns_nic *nic, struct fns_cq *cq, bool wanted_by_soli
 bool fns_cq_push(struct fns_nic *nic, struct fns_cq *cq, struct fns_cqe *cqe, bool solicited)
 {
 	uint32_t size = 1u << cq->log2;
-	uint32_t consumed;
 	struct fns_cqe *slot;
 
 	if (cq->error)
 		return false;
-	consumed = atomic_load_explicit(&cq->ring->consumer, memory_order_acquire);
-	if (fns_unlikely(cq->produced - consumed >= size)) {
-		cq_overrun(nic, cq);
-		return false;
+	if (fns_unlikely(cq->produced - cq->consumed >= size)) {
+		cq->consumed = atomic_load_explicit(&cq->ring->consumer, memory_order_acquire);
+		if (cq->produced - cq->consumed >= size) {
+			cq_overrun(nic, cq);
+			return false;
+		}
 	}
 	fns_count(nic->stats, cqe->status == FNS_WC_SUCCESS ? FNS_C_wc_success : FNS_C_wc_error);
 	cqe->timestamp_ns = nic->now_ns;
@@ -50,6 +51,11 @@ bool fns_cq_push(struct fns_nic *nic, struct fns_cq *cq, struct fns_cqe *cqe, bo
 	atomic_store_explicit(
 		&slot->phase, (cq->produced >> cq->log2 & 1) ^ 1, memory_order_release);
 	cq->produced++;
+	if (fns_unlikely(nic->doorbell)) {
+		atomic_store_explicit(&cq->ring->produced, cq->produced, memory_order_release);
+		/* The convention: the other side's index is read each time. */
+		cq->consumed = cq->produced - size;
+	}
 	nic->pushed++;
 	if (cq->channel)
 		cq_raise(nic, cq, solicited || cqe->status != FNS_WC_SUCCESS);

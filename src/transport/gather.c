@@ -3,7 +3,8 @@
  * Payload of outgoing packets: in place where it lies, or staged into NIC memory first. Staged are
  * small payloads and everything that is sent again (a software ICRC over memory that the
  * application writes meanwhile comes out wrong, and in place it would again), and all payload when
- * host memory is not near.
+ * host memory is not near or when the engine was made to send in another way than header-only
+ * (pipe/modes.h). Every byte copied is counted under its reason.
  */
 #include <errno.h>
 #include <string.h>
@@ -126,7 +127,7 @@ static int fetch_start(struct fns_qp *qp, struct fns_fetch *ft, uint64_t key,
 }
 
 static enum fns_gather stage(struct fns_qp *qp, struct fns_fetch *ft, uint64_t key,
-	const struct fns_memref *ref, unsigned nref, uint32_t len, void **buf)
+	const struct fns_memref *ref, unsigned nref, enum fns_counter why, uint32_t len, void **buf)
 {
 	struct fns_nic *nic = qp->nic;
 	int r;
@@ -157,17 +158,46 @@ static enum fns_gather stage(struct fns_qp *qp, struct fns_fetch *ft, uint64_t k
 		fns_count(nic->stats, FNS_C_memory_faults);
 		return FNS_GATHER_ERROR;
 	}
-	fns_count_add(nic->stats, FNS_C_tx_payload_staged, len);
+	fns_count_add(nic->stats, why, len);
 	return FNS_GATHER_OK;
 }
 
+/*
+ * The second copy of FNS_TXM_COPY. Buffers come up again in turn, long after the transmit queue,
+ * which holds FNS_TX_BATCH frames, has been through with them.
+ */
+static const uint8_t *to_send_ring(struct fns_nic *nic, void **buf, uint32_t len)
+{
+	uint8_t *to =
+		nic->send_ring + (size_t)(nic->send_next++ % FNS_SEND_RING) * FNS_SEND_RING_STRIDE;
+
+	memcpy(to, *buf, len);
+	fns_pool_put(&nic->stage, *buf);
+	*buf = NULL;
+	fns_count_add(nic->stats, FNS_C_tx_copied_mode, len);
+	return to;
+}
+
+/* Why is this payload staged? What header-only would not have copied is the mode's. */
+static enum fns_counter staged_why(const struct fns_qp *qp, const struct fns_fetch *ft,
+	const struct fns_memref *ref, unsigned nref, bool again, bool small)
+{
+	for (unsigned i = 0; i < nref; i++)
+		if (!fns_memref_near(ref[i]))
+			return FNS_C_tx_copied_far;
+	if (!again)
+		return small ? FNS_C_tx_copied_small : FNS_C_tx_copied_mode;
+	return ft == &qp->rsp.fetch ? FNS_C_tx_copied_response : FNS_C_tx_copied_again;
+}
+
 enum fns_gather fns_gather_refs(struct fns_qp *qp, struct fns_fetch *ft, uint64_t key,
-	const struct fns_memref *ref, unsigned nref, uint32_t len, bool must_stage,
-	struct fns_frame *f, void **buf)
+	const struct fns_memref *ref, unsigned nref, uint32_t len, bool again, struct fns_frame *f,
+	void **buf)
 {
 	struct fns_nic *nic = qp->nic;
 	struct fns_sg *sg = fns_txq_sgs(nic);
 	bool steady = (qp->path ? qp->path : f->path)->reads_once;
+	bool must_stage, small;
 	enum fns_gather g;
 	unsigned i;
 
@@ -176,15 +206,21 @@ enum fns_gather fns_gather_refs(struct fns_qp *qp, struct fns_fetch *ft, uint64_
 	f->nsg = 0;
 	if (len == 0)
 		return FNS_GATHER_OK;
-	must_stage &= !steady;
+	again &= !steady;
+	must_stage = again | nic->stage_all;
 	for (i = 0; i < nref; i++)
 		must_stage |= !fns_memref_near(ref[i]);
-	if (must_stage ||
-		(len <= FNS_STAGE_THRESHOLD && !steady && !nic->wire->caps.reliable_payload)) {
-		g = stage(qp, ft, key, ref, nref, len, buf);
+	small = len <= FNS_STAGE_THRESHOLD && !steady && !nic->wire->caps.reliable_payload;
+	if (must_stage || small) {
+		g = stage(qp, ft, key, ref, nref,
+			must_stage ? staged_why(qp, ft, ref, nref, again, small)
+				   : FNS_C_tx_copied_small,
+			len, buf);
 		if (g == FNS_GATHER_OK) {
 			sg[0] = (struct fns_sg){.addr = *buf, .region = NULL, .len = len};
 			f->nsg = 1;
+			if (fns_unlikely(nic->send_ring != NULL))
+				sg[0].addr = to_send_ring(nic, buf, len);
 		}
 		return g;
 	}
@@ -198,7 +234,7 @@ enum fns_gather fns_gather_refs(struct fns_qp *qp, struct fns_fetch *ft, uint64_
 }
 
 enum fns_gather fns_gather_wqe(struct fns_qp *qp, struct fns_wqe *w, uint64_t key, uint32_t off,
-	uint32_t len, bool must_stage, struct fns_frame *f, void **buf, enum fns_wc_status *status)
+	uint32_t len, bool again, struct fns_frame *f, void **buf, enum fns_wc_status *status)
 {
 	struct fns_memref ref[FNS_MAX_SGE];
 	enum fns_gather g;
@@ -210,13 +246,13 @@ enum fns_gather fns_gather_wqe(struct fns_qp *qp, struct fns_wqe *w, uint64_t ke
 		f->payload_len = len;
 		f->nsg = len ? 1 : 0;
 		fns_txq_sgs(qp->nic)[0] = (struct fns_sg){.addr = w->data + off, .len = len};
-		fns_count_add(qp->nic->stats, FNS_C_tx_payload_staged, len);
+		fns_count_add(qp->nic->stats, FNS_C_tx_copied_inline, len);
 		return FNS_GATHER_OK;
 	}
 	n = fns_sge_refs(qp, w->sge, w->num_sge, off, len, 0, ref, status);
 	if (n < 0)
 		return FNS_GATHER_ERROR;
-	g = fns_gather_refs(qp, &qp->req.fetch, key, ref, (unsigned)n, len, must_stage, f, buf);
+	g = fns_gather_refs(qp, &qp->req.fetch, key, ref, (unsigned)n, len, again, f, buf);
 	if (g == FNS_GATHER_ERROR)
 		*status = FNS_WC_LOC_PROT_ERR;
 	return g;

@@ -13,6 +13,7 @@
 #include "base/util.h"
 #include "mem/mem.h"
 #include "pipe/ctl.h"
+#include "pipe/modes.h"
 #include "pipe/stats.h"
 #include "roce/mad.h"
 #include "wire/wire.h"
@@ -20,10 +21,13 @@
 struct fns_qp;
 struct fns_ah;
 
-#define FNS_STAGE_BYTES     4096u /* largest PMTU */
-#define FNS_STAGE_BUFS      256u
-#define FNS_RXOPS           1024u
-#define FNS_STAGE_THRESHOLD 256u /* payloads up to this are staged before the ICRC is made */
+#define FNS_STAGE_BYTES 4096u /* largest PMTU */
+#define FNS_STAGE_BUFS  256u
+#define FNS_SEND_RING   1024u /* packet buffers of FNS_TXM_COPY: 4 MiB, used in turn */
+/* Neighbours do not share cache sets. */
+#define FNS_SEND_RING_STRIDE (FNS_STAGE_BYTES + FNS_CACHELINE)
+#define FNS_RXOPS            1024u
+#define FNS_STAGE_THRESHOLD  256u /* payloads up to this are staged before the ICRC is made */
 
 /*
  * Of a receive buffer of so many bytes, as the kernel counts them, this much may be filled by one
@@ -82,7 +86,11 @@ struct fns_nic {
 	uint32_t read_chunk;          /* bytes asked for by one READ request at most */
 	uint32_t peer_budget;         /* a peer's window at first and in its buffer cost */
 	uint32_t peer_cap;            /* ... and at most, however large its buffer */
+	bool doorbell;                /* FNS_PIPE_DOORBELL */
+	bool stage_all;               /* not FNS_TXM_HEADER_ONLY: nothing goes in place */
 	struct fns_pool stage;        /* FNS_STAGE_BYTES each */
+	uint8_t *send_ring;           /* FNS_TXM_COPY: FNS_SEND_RING buffers; else NULL */
+	uint32_t send_next;           /* of these, free-running */
 	struct fns_pool fetches;      /* struct fns_fetch_op */
 	struct fns_pool rxops;        /* struct fns_rxop */
 	struct fns_ah *(*find_ah)(struct fns_nic *nic, uint32_t handle); /* NULL: no such */

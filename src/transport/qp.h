@@ -18,8 +18,9 @@ struct fns_cq {
 	struct fns_cq_shared *ring;
 	uint32_t log2;
 	uint32_t produced;
-	uint32_t refs; /* queue pairs */
-	bool error;    /* overrun: dead */
+	uint32_t consumed; /* as last seen; what it says is enough until the ring seems full */
+	uint32_t refs;     /* queue pairs */
+	bool error;        /* overrun: dead */
 };
 
 /*
@@ -528,20 +529,21 @@ int fns_sge_refs(struct fns_qp *qp, const struct fns_sqd_sge *sge, uint32_t num_
 	uint32_t len, uint32_t need, struct fns_memref *ref, enum fns_wc_status *status);
 
 /*
- * Payload named by refs as pieces of frame f (UD: whose path is set): in place, or staged (stage
- * asks for it; small ones are, but on a path that reads payload once; far memory always is). key
- * names the segment to the fetch. WAIT: a fetch is under way, the queue pair will be activated;
+ * Payload named by refs as pieces of frame f (UD: whose path is set): in place, or staged (what is
+ * sent again and what is small are, but on a path that reads payload once; far memory always is;
+ * everything unless the engine sends header-only). ft: of requests or of responses; key names the
+ * segment to it. WAIT: a fetch is under way, the queue pair will be activated;
  * RETRY: no staging memory now; ERROR: the memory faulted. On OK *buf is the staging buffer to
  * commit with, or NULL.
  */
 enum fns_gather fns_gather_refs(struct fns_qp *qp, struct fns_fetch *ft, uint64_t key,
-	const struct fns_memref *ref, unsigned nref, uint32_t len, bool stage, struct fns_frame *f,
+	const struct fns_memref *ref, unsigned nref, uint32_t len, bool again, struct fns_frame *f,
 	void **buf);
 
 /* Payload of bytes [off, off + len) of a send work request, inline data included. ERROR: *status.
  */
 enum fns_gather fns_gather_wqe(struct fns_qp *qp, struct fns_wqe *w, uint64_t key, uint32_t off,
-	uint32_t len, bool stage, struct fns_frame *f, void **buf, enum fns_wc_status *status);
+	uint32_t len, bool again, struct fns_frame *f, void **buf, enum fns_wc_status *status);
 
 /* Drops a fetch under way or ready (going back, error, reset). */
 void fns_fetch_cancel(struct fns_nic *nic, struct fns_fetch *ft);

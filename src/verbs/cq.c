@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "verbs/ring.h"
 #include "verbs/verbs_priv.h"
 
 /* is_send of an entry whose queue pair is gone: written by the library into an entry that the
@@ -78,6 +79,9 @@ static inline struct fns_cqe *entry_at(struct fns_cq_shared *sh, uint32_t head, 
 
 struct fns_cqe *fns_vcq_peek(struct fns_vcq *cq)
 {
+	if (fns_unlikely(cq->doorbell) &&
+		atomic_load_explicit(&cq->sh->produced, memory_order_acquire) == cq->head)
+		return NULL;
 	return entry_at(cq->sh, cq->head, cq->log2);
 }
 
@@ -149,7 +153,7 @@ static inline int poll_locked(struct fns_vcq *cq, int n, struct ibv_wc *wc)
 		got += fns_vcq_advance(cq, e);
 		fns_vcq_credit(cq, false);
 	}
-	if (got < n)
+	if (got < n || cq->doorbell)
 		fns_vcq_credit(cq, true);
 	return got;
 }
@@ -232,6 +236,7 @@ static struct fns_vcq *cq_create(
 	memset(cq, 0, sizeof(*cq));
 	log2 = ring_log2(a->cqe);
 	set_ring(cq, ring_map(domain, log2, &cq->ring_is_apps), a->cqe, log2);
+	cq->doorbell = fns_vring.doorbell;
 	if (!cq->sh) {
 		err = -ENOMEM;
 		goto free_cq;

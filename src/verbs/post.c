@@ -283,6 +283,7 @@ static inline int post_list(struct ibv_qp *ibqp, struct ibv_send_wr *wr, struct 
 			break;
 		}
 	}
+	fns_vring_ring();
 	pthread_mutex_unlock(&fns_vring.lock);
 	if (n)
 		qp->ops->submitted(n);
@@ -356,6 +357,7 @@ int fns_verbs_post_recv(struct ibv_qp *ibqp, struct ibv_recv_wr *wr, struct ibv_
 			break;
 		}
 	}
+	fns_vring_ring();
 	pthread_mutex_unlock(&fns_vring.lock);
 	if (wr != first)
 		qp->ops->submitted(0);
@@ -387,6 +389,7 @@ int fns_verbs_post_srq_recv(struct ibv_srq *ibsrq, struct ibv_recv_wr *wr, struc
 			break;
 		}
 	}
+	fns_vring_ring();
 	pthread_mutex_unlock(&fns_vring.lock);
 	if (wr != first)
 		fns_vring.ops->submitted(0);

@@ -420,6 +420,7 @@ static int wr_complete(struct ibv_qp_ex *ex)
 	if (!err) {
 		pthread_mutex_lock(&fns_vring.lock);
 		err = post_batch(qp, &posted);
+		fns_vring_ring();
 		pthread_mutex_unlock(&fns_vring.lock);
 	}
 	pthread_mutex_unlock(&x->lock);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "pipe/modes.h"
 
 #define FULL_TRIES     4000u
 #define FULL_NAP_AFTER 100u
@@ -30,11 +31,21 @@ int fns_vring_attach(const struct fns_placement_ops *ops)
 			fns_vring.nslots = nslots;
 			fns_vring.log2 = (uint32_t)__builtin_ctz(nslots);
 			fns_vring.head = fns_vring.credit = 0;
+			fns_vring.doorbell = sh->pipe == FNS_PIPE_DOORBELL;
 			fns_vring.ops = ops;
 		}
 	}
 	pthread_mutex_unlock(&fns_vring.lock);
 	return err;
+}
+
+void fns_vring_doorbell(void)
+{
+	struct fns_vring *r = &fns_vring;
+
+	atomic_store_explicit(&r->sh->tail, r->head, memory_order_release);
+	/* As full as it can be, for all that is known here: the convention is to look each time. */
+	r->credit = r->head - r->nslots;
 }
 
 bool fns_vring_wait(uint32_t n)
@@ -43,6 +54,7 @@ bool fns_vring_wait(uint32_t n)
 	struct fns_vring *r = &fns_vring;
 
 	for (unsigned i = 0; i < FULL_TRIES; i++) {
+		fns_vring_ring();
 		pthread_mutex_unlock(&r->lock);
 		r->ops->submitted(FNS_SUBMITTED_ALL);
 		if (i >= FULL_NAP_AFTER)

@@ -17,6 +17,7 @@ struct fns_vring {
 	uint32_t nslots, log2;
 	uint32_t head;   /* free-running count of slots published */
 	uint32_t credit; /* slots consumed, as last seen */
+	bool doorbell;   /* FNS_PIPE_DOORBELL: nothing counts before fns_vring_ring() */
 	const struct fns_placement_ops *ops;
 };
 
@@ -72,6 +73,16 @@ static inline void fns_vring_publish(uint32_t ctl, uint32_t nslots)
 			i == 0 ? ctl | phase : phase, memory_order_release);
 	}
 	r->head += nslots;
+}
+
+/* FNS_PIPE_DOORBELL: tells the engine what was published. */
+void fns_vring_doorbell(void);
+
+/* After the last descriptor of a call, before the lock is given up. */
+static inline void fns_vring_ring(void)
+{
+	if (fns_unlikely(fns_vring.doorbell))
+		fns_vring_doorbell();
 }
 
 /* Slots for num_sge SGEs, for len bytes of inline data. */

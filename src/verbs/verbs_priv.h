@@ -124,6 +124,7 @@ struct fns_vcq {
 	uint32_t credited;     /* head as last told to the engine */
 	uint32_t credit_every; /* at most so many entries are kept back */
 	bool single_threaded, is_ex;
+	bool doorbell;      /* FNS_PIPE_DOORBELL */
 	bool ring_is_apps;  /* it came from the parent domain's allocator */
 	struct fns_cqe cur; /* the entry that the extended readers look at */
 

@@ -48,7 +48,7 @@
 	16u /* transmit sockets without a path that stay open: an address comes back soon */
 #define UDP_CRC_CACHE 4u
 
-#define UDP_RX_BUFS    16u /* sized to the cache, not to the load */
+#define UDP_RX_BUFS    16u /* sized to the cache, not to the load; also one call's at most */
 #define UDP_RX_BUF_LEN 65536u
 /* Not a multiple of 4 KiB: else the first lines of all buffers would share the few ways of one
  * cache set. */
@@ -156,13 +156,18 @@ struct udp_wire {
 	struct mmsghdr tx_mm[FNS_TX_BATCH];
 	struct udp_gso_control tx_control[FNS_TX_BATCH];
 
-	struct udp_rxbuf *rx_free[UDP_RX_BUFS]; /* a stack */
+	struct udp_rxbuf *rx_free[UDP_RX_BUFS]; /* a stack; not with a ring */
 	struct udp_rxbuf *rx_wait[UDP_RX_BUFS]; /* received, not split to the end */
 	uint32_t rx_nfree, rx_nwait, rx_head;
 	uint32_t rx_want; /* messages to ask for in the next call */
 	struct mmsghdr rx_mm[UDP_RX_BUFS];
 	struct iovec rx_iov[UDP_RX_BUFS];
-	struct udp_rxbuf rx_buf[UDP_RX_BUFS];
+	struct udp_rxbuf *rx_buf; /* all of them */
+	uint32_t rx_bufs;
+	/* rx_ring: the buffers are used in this order and free again in this order: rx_next is the
+	 * next to use, rx_oldest the first that is not free, rx_nfree what lies between them. */
+	bool rx_ring;
+	uint32_t rx_next, rx_oldest;
 	struct udp_ident ident[UDP_IDENT_PEERS];
 	uint8_t *rx_mem;
 

@@ -2,11 +2,13 @@
 /*
  * Datapath 6/9: UDP datagrams and trains of them become views, each a packet whose ICRC is right.
  * In-cache: a few buffers, recycled last-in first-out, and no more asked of the kernel in one call
- * than a second-level cache holds. Called by the engine.
+ * than a second-level cache holds. To compare with, the convention: a ring of tens of megabytes,
+ * used and released in turn, all else the same. Called by the engine.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -17,31 +19,79 @@
 #define RESV8A      4u
 #define BTH_DEST_QP 5u
 
-#define RX_MEM_LEN ((size_t)UDP_RX_BUFS * UDP_RX_STRIDE)
+static size_t mem_len(const struct udp_wire *w)
+{
+	return (size_t)w->rx_bufs * UDP_RX_STRIDE;
+}
 
 int fns_udp_rx_init(struct udp_wire *w)
 {
-	w->rx_mem = mmap(NULL, RX_MEM_LEN, PROT_READ | PROT_WRITE,
+	w->rx_ring = w->cfg.rx_ring_mib != 0;
+	/* Each is filled by a train. */
+	w->rx_bufs = w->rx_ring ? FNS_MAX(w->cfg.rx_ring_mib * ((1u << 20) / UDP_RX_BUF_LEN),
+					  UDP_RX_BUFS)
+				: UDP_RX_BUFS;
+	w->rx_buf = aligned_alloc(64, FNS_ALIGN_UP(w->rx_bufs * sizeof(*w->rx_buf), (size_t)64));
+	if (!w->rx_buf)
+		return -ENOMEM;
+	memset(w->rx_buf, 0, w->rx_bufs * sizeof(*w->rx_buf));
+	w->rx_mem = mmap(NULL, mem_len(w), PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (w->rx_mem == MAP_FAILED)
+	if (w->rx_mem == MAP_FAILED) {
+		free(w->rx_buf);
 		return -errno;
-	for (uint32_t i = 0; i < UDP_RX_BUFS; i++) {
-		w->rx_buf[i].mem = w->rx_mem + (size_t)i * UDP_RX_STRIDE;
-		w->rx_free[UDP_RX_BUFS - 1 - i] = &w->rx_buf[i];
 	}
-	w->rx_nfree = UDP_RX_BUFS;
+	for (uint32_t i = 0; i < w->rx_bufs; i++) {
+		w->rx_buf[i].mem = w->rx_mem + (size_t)i * UDP_RX_STRIDE;
+		if (!w->rx_ring)
+			w->rx_free[UDP_RX_BUFS - 1 - i] = &w->rx_buf[i];
+	}
+	w->rx_nfree = w->rx_bufs;
 	w->rx_want = 1;
 	return 0;
 }
 
 void fns_udp_rx_fini(struct udp_wire *w)
 {
-	munmap(w->rx_mem, RX_MEM_LEN);
+	munmap(w->rx_mem, mem_len(w));
+	free(w->rx_buf);
+}
+
+/* The ith buffer to use from here on. */
+static struct udp_rxbuf *buf_ahead(const struct udp_wire *w, uint32_t i)
+{
+	if (fns_likely(!w->rx_ring))
+		return w->rx_free[w->rx_nfree - 1 - i];
+	return &w->rx_buf[(w->rx_next + i) % w->rx_bufs];
+}
+
+/* Uses the next buffer. */
+static struct udp_rxbuf *buf_take(struct udp_wire *w)
+{
+	struct udp_rxbuf *b = buf_ahead(w, 0);
+
+	w->rx_nfree--;
+	if (fns_unlikely(w->rx_ring))
+		w->rx_next = (w->rx_next + 1) % w->rx_bufs;
+	return b;
+}
+
+/* One of the ring is released: free are it and those behind it only once all before it are. */
+static void ring_reclaim(struct udp_wire *w)
+{
+	while (w->rx_nfree < w->rx_bufs && w->rx_buf[w->rx_oldest].refs == 0) {
+		w->rx_oldest = (w->rx_oldest + 1) % w->rx_bufs;
+		w->rx_nfree++;
+	}
 }
 
 static void buf_unref(struct udp_wire *w, struct udp_rxbuf *b)
 {
-	if (--b->refs == 0)
+	if (--b->refs != 0)
+		return;
+	if (fns_unlikely(w->rx_ring))
+		ring_reclaim(w);
+	else
 		w->rx_free[w->rx_nfree++] = b;
 }
 
@@ -163,7 +213,7 @@ static void receive(struct udp_wire *w)
 	if (k == 0)
 		return; /* all buffers are held: the kernel's queue waits */
 	for (uint32_t i = 0; i < k; i++)
-		slot_prepare(w, i, w->rx_free[w->rx_nfree - 1 - i]);
+		slot_prepare(w, i, buf_ahead(w, i));
 	if (k == 1) {
 		ssize_t len = recvmsg(w->cfg.sock, &w->rx_mm[0].msg_hdr, MSG_DONTWAIT);
 
@@ -177,7 +227,7 @@ static void receive(struct udp_wire *w)
 		return;
 	}
 	for (int i = 0; i < got; i++) {
-		struct udp_rxbuf *b = w->rx_free[--w->rx_nfree];
+		struct udp_rxbuf *b = buf_take(w);
 
 		buf_fill(w, b, &w->rx_mm[i].msg_hdr, w->rx_mm[i].msg_len);
 		bytes += b->len;

@@ -238,10 +238,12 @@ struct fns_wire {
 };
 
 struct fns_wire_udp_cfg {
-	int sock;       /* the leased socket; the wire does not own it */
-	uint8_t prefix; /* our slot: QPN[23:16] of what we receive */
-	uint16_t port;  /* destination port of peers, normally 4791 */
-	bool gso, gro;  /* trains out, trains in */
+	int sock;             /* the leased socket; the wire does not own it */
+	uint8_t prefix;       /* our slot: QPN[23:16] of what we receive */
+	uint16_t port;        /* destination port of peers, normally 4791 */
+	bool gso, gro;        /* trains out, trains in */
+	uint32_t rx_ring_mib; /* receive buffers: a ring of so many MiB used in turn; 0: in-cache,
+				 a few, the last released first */
 };
 
 /* The default wire: RoCEv2 over UDP sockets. NULL with errno set. */

@@ -54,7 +54,7 @@ static void sequence_nak_goes_back(void **state)
 		assert_memory_equal(o.r->sent[i].h.payload, o.r->mem + (i + 1) * PMTU, PMTU);
 	/* A second time over memory that changes would fail like the first: staged. */
 	assert_int_equal(rig_count(o.r, FNS_C_tx_payload_referenced), referenced);
-	assert_int_equal(rig_count(o.r, FNS_C_tx_payload_staged), 3 * PMTU);
+	assert_int_equal(rig_count(o.r, FNS_C_tx_copied_again), 3 * PMTU);
 	assert_int_equal(rig_count(o.r, FNS_C_rc_retransmits), 3);
 	rig_inject_ack(o.r, &o.qp, RIG_SQ_PSN + 6);
 	rig_run(o.r);
