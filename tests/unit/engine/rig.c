@@ -226,7 +226,12 @@ struct rig *rig_create(const struct rig_opts *opts)
 		.prefix = r->prefix,
 		.peer_budget = o->peer_budget,
 		.read_budget = o->read_budget,
+		.modes = o->modes,
 		.up = {.comp_event = on_comp, .async_event = on_async, .ctx = r}};
+	if (!cfg.modes.tx && !cfg.modes.pipe) {
+		assert_true(fns_tx_mode_parse(getenv("FLEXINS_TX"), &cfg.modes));
+		assert_true(fns_pipe_mode_parse(getenv("FLEXINS_PIPE"), &cfg.modes));
+	}
 	r->e = fns_engine_create(&cfg);
 	assert_non_null(r->e);
 	assert_int_equal(fns_engine_attach(r->e, r->sq, r->sq_slots), 0);
@@ -579,6 +584,8 @@ void rig_post(struct rig *r, const struct rig_qp *qp, const struct rig_wr *wr)
 	atomic_store_explicit(&r->sq->slot[head & mask].ctl,
 		FNS_SQD_CTL((head >> log2 & 1) ^ 1, n, wr->op, wr->flags), memory_order_release);
 	r->sq_tail += n;
+	if (!r->no_doorbell)
+		atomic_store_explicit(&r->sq->tail, r->sq_tail, memory_order_release);
 }
 
 void rig_post_data(struct rig *r, const struct rig_qp *qp, uint8_t op, uint64_t wr_id,

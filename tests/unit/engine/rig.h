@@ -47,6 +47,7 @@ struct rig_opts {
 	uint32_t sq_slots; /* 0: 1024 */
 	uint8_t prefix;    /* 0: RIG_PREFIX */
 	uint64_t seed;
+	struct fns_modes modes; /* all zero: as FLEXINS_TX and FLEXINS_PIPE say */
 };
 
 struct rig {
@@ -69,6 +70,7 @@ struct rig {
 	/* submission ring */
 	struct fns_sq_shared *sq;
 	uint32_t sq_slots, sq_tail;
+	bool no_doorbell; /* rig_post leaves the index of the ring as it is */
 	/* objects */
 	uint32_t client, pd, mr, key;
 	uint8_t *mem; /* RIG_MEM bytes under key, all rights; iova == address */

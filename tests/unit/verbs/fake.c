@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pipe/modes.h"
+
 struct fake fake;
 struct ibv_context *ctx;
 struct ibv_pd *pd;
@@ -47,6 +49,7 @@ static void carry_over(const struct fns_ctl *m)
 		*e = old->entry[from & ((1u << log2) - 1)];
 		atomic_store(&e->phase, 1);
 	}
+	atomic_store(&new->produced, fake.cq[m->handle].produced);
 	atomic_store(&new->arm, atomic_load(&old->arm));
 }
 
@@ -170,6 +173,8 @@ const struct fns_placement_ops *fns_placement_start(
 		fake.ring = aligned_alloc(64, sizeof(struct fns_sq_shared) + 64 * FAKE_SLOTS);
 	if (!fake.up.comp_event)
 		memset(fake.ring, 0, sizeof(struct fns_sq_shared) + 64 * FAKE_SLOTS);
+	if (getenv("FLEXINS_PIPE") && strcmp(getenv("FLEXINS_PIPE"), "doorbell") == 0)
+		fake.ring->pipe = FNS_PIPE_DOORBELL;
 	fake.up = *up;
 	return &ops;
 }
@@ -190,6 +195,9 @@ bool fake_take(struct fake_desc *out)
 	uint32_t ctl = atomic_load_explicit(&h->ctl, memory_order_acquire), at = 0;
 
 	if ((ctl & FNS_SQD_PHASE) != phase_at(fake.tail))
+		return false;
+	if (fake.ring->pipe == FNS_PIPE_DOORBELL &&
+		atomic_load_explicit(&fake.ring->tail, memory_order_acquire) == fake.tail)
 		return false;
 	memset((void *)out, 0, sizeof(*out));
 	out->op = FNS_SQD_OPCODE(ctl);
@@ -236,6 +244,7 @@ void fake_complete(uint32_t handle, const struct fns_cqe *cqe)
 	assert_true(n - atomic_load_explicit(&r->consumer, memory_order_acquire) < 1u << log2);
 	memcpy((void *)e, cqe, offsetof(struct fns_cqe, phase));
 	atomic_store_explicit(&e->phase, ~(n >> log2) & 1, memory_order_release);
+	atomic_store_explicit(&r->produced, n + 1, memory_order_release);
 	if (atomic_load(&r->arm) != FNS_CQ_ARM_NONE) {
 		atomic_store(&r->arm, FNS_CQ_ARM_NONE);
 		fake.up.comp_event(fake.cq[handle].channel, fake.cq[handle].cookie);

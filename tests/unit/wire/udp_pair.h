@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "pipe/modes.h"
 #include "roce/icrc.h"
 #include "wire/wire.h"
 
@@ -75,7 +76,11 @@ static inline void end_wire(struct end *e, uint16_t peer_port, uint8_t prefix, b
 {
 	struct fns_wire_udp_cfg cfg = {
 		.sock = e->sock, .prefix = prefix, .port = peer_port, .gso = gso, .gro = gro};
+	const char *rx = getenv("FLEXINS_RX");
+	struct fns_modes m = {0};
 
+	assert_true(fns_rx_mode_parse(rx, &m));
+	cfg.rx_ring_mib = m.rx_ring_mib;
 	e->w = fns_wire_udp_create(&cfg);
 	assert_non_null(e->w);
 	e->stats = mmap(NULL, sizeof(*e->stats), PROT_READ | PROT_WRITE,
