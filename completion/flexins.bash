@@ -68,7 +68,7 @@ _flexins()
 		run) COMPREPLY=($(compgen -W "--iface= --port= --wire= --tx= --rx= --pipe= --fault= --capture= --no-sysfs --verbose --help --" -- "$cur")) ;;
 		fault) COMPREPLY=($(compgen -W "--pid= --qp= --count= --help" -- "$cur")) ;;
 		capture) COMPREPLY=($(compgen -W "--pid= --help" -- "$cur")) ;;
-		bench) COMPREPLY=($(compgen -W "--figure= --tx= --rx= --pipe= --param= --list-params --svg= --size= --seconds= --no-icrc --json --help" -- "$cur")) ;;
+		bench) COMPREPLY=($(compgen -W "--figure= --tx= --rx= --pipe= --param= --list-params --svg= --size= --burst= --cpus= --seconds= --no-icrc --json --help" -- "$cur")) ;;
 		devices) COMPREPLY=($(compgen -W "--iface= --json --help" -- "$cur")) ;;
 		status) COMPREPLY=($(compgen -W "--json --port= --help" -- "$cur")) ;;
 		version) COMPREPLY=($(compgen -W "--help" -- "$cur")) ;;
@@ -77,7 +77,7 @@ _flexins()
 		;;
 	*)
 		case ${words[1]} in
-		bench) COMPREPLY=($(compgen -W "micro smartnic" -- "$cur")) ;;
+		bench) COMPREPLY=($(compgen -W "micro pipe smartnic" -- "$cur")) ;;
 		fault) COMPREPLY=($(compgen -W "set show clear inject" -- "$cur")) ;;
 		capture) COMPREPLY=($(compgen -W "start stop" -- "$cur") $(compgen -f -- "$cur")) ;;
 		esac

@@ -13,16 +13,19 @@ static const struct {
 	int (*fn)(int argc, char **argv);
 } kinds[] = {
 	{"micro", fns_cli_bench_micro},
+	{"pipe", fns_cli_bench_pipe},
 	{"smartnic", fns_cli_bench_smartnic},
 };
 
 static const char help[] =
 	"Usage: flexins bench KIND [OPTION]...\n"
 	"\n"
-	"Measure the engine without a network, in one process and one thread.\n"
+	"Measure the engine, or parts of it, without a network, in one process.\n"
 	"\n"
 	"Kinds:\n"
 	"  micro      the engine in memory: ns and instructions a packet on this machine\n"
+	"  pipe       the notification pipe between two CPUs, phase bits against indices: cache lines moved\n"
+	"             a message, by counting, and ns\n"
 	"  smartnic   the engine on an emulated SmartNIC, in virtual time: what header-only TX, in-cache\n"
 	"             RX and the notification pipe are worth there; the same figures on every machine\n"
 	"\n"
@@ -39,5 +42,6 @@ int fns_cli_bench(int argc, char **argv)
 	for (unsigned i = 0; i < FNS_ARRAY_SIZE(kinds); i++)
 		if (strcmp(name, kinds[i].name) == 0)
 			return kinds[i].fn(argc - 1, argv + 1);
-	return fns_cli_error(FNS_EXIT_USAGE, "bench: expected micro or smartnic, not '%s'", name);
+	return fns_cli_error(
+		FNS_EXIT_USAGE, "bench: expected micro, pipe or smartnic, not '%s'", name);
 }

@@ -7,6 +7,7 @@
 
 /* Subcommands of `flexins bench`: argv[0] is the kind. Each returns the exit code. */
 int fns_cli_bench_micro(int argc, char **argv);
+int fns_cli_bench_pipe(int argc, char **argv);
 int fns_cli_bench_smartnic(int argc, char **argv);
 
 /* Draws what was measured into an SVG file, by gnuplot. An exit code, after saying what is wrong.

@@ -18,12 +18,12 @@ def run(*args, rc=0):
     return p.stdout if rc == 0 else p.stderr
 
 
-for args in (["--help"], ["micro", "--help"], ["smartnic", "--help"]):
+for args in (["--help"], ["micro", "--help"], ["pipe", "--help"], ["smartnic", "--help"]):
     assert run(*args).startswith("Usage: flexins bench"), args
 
-for args, word in ((["x"], "micro or smartnic"), ([], "micro or smartnic"), (["micro", "--size=0"], "1 to 65536"),
+for args, word in ((["x"], "micro, pipe or smartnic"), ([], "micro, pipe or smartnic"), (["micro", "--size=0"], "1 to 65536"),
                    (["micro", "--seconds=x"], "1 to 60"), (["micro", "extra"], "extra"), (["micro", "--wrong"], "--wrong"),
-                   (["smartnic", "--figure=y"], "tx, rx, set or pipe"), (["smartnic", "--param=link_gbps=0"], "10 to 1600"),
+                   (["pipe", "--burst=257"], "1 to 256"), (["pipe", "--cpus=1"], "0,1"), (["pipe", "x"], "x"), (["smartnic", "--figure=y"], "tx, rx, set or pipe"), (["smartnic", "--param=link_gbps=0"], "10 to 1600"),
                    (["smartnic", "--tx=copy"], "header-only, DMA-assisted, RDMA-assisted"), (["smartnic", "--pipe=x"], "phase, doorbell"),
                    (["smartnic", "--param=nothing=1"], "no parameter 'nothing'"), (["smartnic", "extra"], "extra")):
     err = run(*args, rc=2)
@@ -46,6 +46,13 @@ assert out["icrc"] is True and [s["size"] for s in out["sizes"]] == [64]
 parts = [out["sizes"][0][k] for k in ("application_ns", "sender_ns", "receiver_ns")]
 assert all(p > 0 for p in parts)
 assert 0 < out["sizes"][0]["ns_low"] <= out["sizes"][0]["ns_per_packet"] <= out["sizes"][0]["ns_high"]
+
+out = json.loads(run("pipe", "--burst=8", "--seconds=1", "--json"))["bursts"]
+assert [b["burst"] for b in out] == [8] and out[0]["doorbell_over_phase"] > 0
+for mode, indices in (("phase", 2 / 1024), ("doorbell", 4 / 8)):
+    p = out[0][mode]
+    assert p["descriptors"] == p["completions"] == 1 and abs(p["indices"] - indices) < 1e-4, p
+    assert abs(p["lines_moved"] - 2 - indices) < 1e-3 and 0 < p["ns_low"] <= p["ns"] <= p["ns_high"], p
 
 with open(doc, encoding="utf-8") as f:
     rows = dict(re.findall(r"^\| (\w+) (\| .* \|)$", f.read(), re.M))
