@@ -354,16 +354,90 @@ def no_ipv6(lab):
     lab.finish_pair(s, c, 30, [PINGPONG_OK])
 
 
-def program(name, wire=None):
+def program(name, wire=None, env=None):
     def run(lab):
         lab.wire = wire
-        p = lab.flexins(lab.alone(), f"{{progs}}/{name}")
+        p = lab.flexins(lab.alone(), f"{{progs}}/{name}", env=env)
         rc = p.wait(90)
         if rc:
             raise Failed(f"{name}: exit status {rc}")
         lab.expect(re.search(r"[1-9]\d* checks, 0 failures", p.text()), f"{name} checked nothing")
 
     return run
+
+
+# --- what the mechanisms are compared with ---
+
+# (option, value, whether shared memory does it too)
+MODES = (("tx", "dma-assisted", True), ("tx", "copy", True), ("rx", "ring", False), ("pipe", "doorbell", True))
+MODE_PAIRS = (("ibv_rc_pingpong -g 0 -c", "1500"), ("ibv_ud_pingpong -g 0 -s 1024 -c", "lo"), ("ibv_srq_pingpong -g 0 -c -e", "1500"),
+              ("ib_send_bw -b -q 4 -n 1000", "4200"), ("ib_write_bw -a -n 30", "lo"), ("ib_read_bw -n 500", "4200"),
+              ("ib_atomic_bw -q 8", "lo"))
+
+
+def mode_env(option, value):
+    return {f"FLEXINS_{option.upper()}": value}
+
+
+def in_mode(option, value, cmd, topology):
+    def run(lab):
+        server, client = lab.hosts_of(topology)
+        s, c = lab.pair(server, client, cmd, 18515, env=mode_env(option, value))
+        lab.finish_pair(s, c, 120, [PINGPONG_OK if cmd.startswith("ibv_") else PERFTEST_OK])
+        for p in (s, c):
+            lab.expect("invalid data" not in p.text(), f"{p.label}: invalid data")
+
+    return Case(f"{cmd} over {topology}, {option} {value}", run)
+
+
+def mode_cases():
+    for option, value, shm in MODES:
+        for cmd, topology in MODE_PAIRS:
+            yield in_mode(option, value, cmd, topology)
+        if shm:
+            yield in_mode(option, value, "ibv_rc_pingpong -g 0 -c -s 100000 -m 4096 -n 200", "shm")
+        for wire in ("udp", "shm") if shm else ("udp",):
+            yield Case(f"the data sent is the data received, over {wire}, {option} {value}",
+                       program("integrity", wire, env=mode_env(option, value)))
+        yield Case(f"the data sent is the data received, under faults, {option} {value}",
+                   lambda lab, o=option, v=value: integrity_under_faults(lab, mode_env(o, v)))
+
+
+def modes_counted(lab):
+    """`flexins status` says how payload travels, and how much of it was copied: none, once, twice."""
+    a, b = lab.joined(4200)
+    for value, referenced, copied in (("header-only", 1, 0), ("dma-assisted", 0, 1), ("copy", 0, 2)):
+        env = {"FLEXINS_TX": value, "FLEXINS_RX": "ring:40", "FLEXINS_PIPE": "doorbell"}
+        s, c = lab.pair(a, b, "ib_write_bw -D 300", 18515, env=env)
+        lab.wait_for(lambda: lab.counters(b).get("tx_packets", 0) > 2000, 15, "no traffic")
+        slot = lab.status(b)["slots"][0]
+        lab.expect((slot["tx"], slot["rx"], slot["pipe"]) == (value, "ring", "doorbell"), f"status says {slot}")
+        n, sent = slot["statistics"], slot["queue_pairs"][0]["tx_bytes"]
+        # What was sent again is counted by that name.
+        again = n["tx_copied_again"]
+        for name, want in (("tx_payload_referenced", referenced), ("tx_copied_mode", copied)):
+            lab.expect((sent - again) * want * 0.9 - 1 <= n[name] <= sent * want * 1.1, f"{value}: {name} {n[name]} of {sent}")
+        lab.expect(slot["payload_copied"] == sum(v for k, v in n.items() if k.startswith("tx_copied_")), "the sum of the reasons")
+        lab.expect(f"tx {value}, rx ring, pipe doorbell" in lab.command(b, "status"), "the text form does not say it")
+        lab.goes_on(b, s, c)
+        for p in (s, c):
+            p.kill()
+        lab.wait_for(lambda: not lab.status(b)["slots"] and not lab.status(a)["slots"], 10, "the slot is still leased")
+
+
+def mode_options(lab):
+    h = lab.alone()
+    for args, env, word in (("--tx=rdma", {}, "--tx='rdma': expected header-only"), ("--rx=ring:31", {}, "--rx='ring:31': expected in-cache"),
+                            ("--pipe=bell", {}, "--pipe='bell': expected phase"), ("", {"FLEXINS_TX": "x"}, "FLEXINS_TX='x': expected"),
+                            ("", {"FLEXINS_RX": "x"}, "FLEXINS_RX='x': expected"), ("", {"FLEXINS_PIPE": "x"}, "FLEXINS_PIPE='x': expected"),
+                            ("--rx=ring --wire=shm", {}, "shared memory has no receive buffers"),
+                            ("--wire=shm", {"FLEXINS_RX": "ring"}, "shared memory has no receive buffers")):
+        lab.expect(word in lab.command(h, f"run {args} -- true", status=2, env=env), f"{args} {env}")
+    lab.command(h, "run --tx=copy --rx=ring:4096 --pipe=doorbell -- true")
+    # Left to itself the wire is then udp.
+    s, c = lab.pair(h, h, "ib_send_bw -n 500", 18515, env={"FLEXINS_RX": "ring", "FLEXINS_LOG": "info"})
+    lab.finish_pair(s, c, 30, [PERFTEST_OK])
+    lab.expect(" tx_packets=" in c.text() and " shm_tx_packets=" not in c.text(), "a ring of receive buffers, yet shared memory")
 
 
 # --- the fault laboratory ---
@@ -409,8 +483,9 @@ def pingpong_under_faults(cmd):
     return Case(f"{cmd} under faults", run)
 
 
-def integrity_under_faults(lab):
-    p = lab.flexins(lab.alone(), "{progs}/integrity", env={"FLEXINS_FAULT": "loss=0.1%,dup=0.5%,reorder=3/0.5%,corrupt=0.1%"})
+def integrity_under_faults(lab, env=None):
+    p = lab.flexins(lab.alone(), "{progs}/integrity",
+                    env={"FLEXINS_FAULT": "loss=0.1%,dup=0.5%,reorder=3/0.5%,corrupt=0.1%", **(env or {})})
     lab.expect(p.wait(150) == 0 and re.search(r"[1-9]\d* checks, 0 failures", p.text()), "data differs")
 
 
@@ -561,6 +636,10 @@ TABLE = [
     Case("the wire chosen on one host", chooses_wire("lo", True)),
     Case("the wire chosen between hosts", chooses_wire("1500", False)),
     Case("flexins run --wire", wire_option),
+    Case("flexins run --tx, --rx, --pipe", mode_options),
+    Case("flexins status shows how payload travels", modes_counted),
+    *mode_cases(),
+    *[Case(f"256 MiB posted on 2048 queue pairs, {rx}", program("manyrecv", "udp", env={"FLEXINS_RX": rx})) for rx in ("in-cache", "ring")],
     Case("IPv6 switched off", no_ipv6),
     *[pair_case(row[0], topo, **(row[2] if len(row) > 2 else {})) for row in PAIRS for topo in row[1]],
     Case("the data sent is the data received", program("integrity", "udp")),
