@@ -25,6 +25,7 @@ bench: build
 	@-bench/run-shm-vs-ucx write-bw
 	@-bench/run-shm-vs-ucx send-bw
 	@-bench/run-shm-vs-ucx rate
+	@-bench/run-mechanisms
 
 fuzz: deps-full
 	@tests/fuzz/run --build $(BUILD) --time $(or $(TIME),20)

@@ -22,13 +22,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 
 
-def options(doc, unit):
+def options(doc, unit, **defaults):
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("-n", type=int, default=10, help="pairs")
     p.add_argument("--seconds", type=float, default=2.0, help="of one run, about")
     p.add_argument("--build", default=os.path.join(ROOT, "build"))
     p.add_argument("--json", help="write the figures here too (default: BUILD/bench/NAME.json)")
     p.add_argument("--self", dest="same", action="store_true", help="A against A: the noise floor")
+    p.set_defaults(**defaults)
     o = p.parse_args()
     o.unit = unit
     o.flexins = os.path.join(os.path.abspath(o.build), "flexins")
@@ -57,9 +58,14 @@ def compiled(name):
     return out
 
 
+def first(cmd):
+    """The command at top priority where that is allowed (an autogroup of its own keeps other sessions' work away)."""
+    return ["setsid", "-w", "sh", "-c", 'echo -20 >/proc/self/autogroup; exec "$@"', "sh", *prio(), *cmd]
+
+
 def pinned(cpu, cmd):
-    """The command on one CPU, at top priority where that is allowed (an autogroup of its own keeps other sessions' work away)."""
-    return ["setsid", "-w", "sh", "-c", 'echo -20 >/proc/self/autogroup; exec "$@"', "sh", *prio(), "taskset", "-c", str(cpu), *cmd]
+    """The same on one CPU."""
+    return first(["taskset", "-c", str(cpu), *cmd])
 
 
 def prio():
@@ -131,13 +137,16 @@ def machine(o):
     }
 
 
+def placement(o):
+    """How far the two CPUs are from each other: near, between or far, and ns of a cache line's round trip."""
+    ns = float(subprocess.check_output([compiled("pingpong"), str(o.client_cpu), str(o.server_cpu)]))
+    return ("near" if ns < 170 else "far" if ns > 300 else "between"), ns
+
+
 def compare(o, name, a, b, name_a, name_b, lower_is_better=False):
     """Runs the pairs and prints the result. Returns the document that is written as JSON."""
-    probe = compiled("pingpong")
-
     def where():
-        ns = float(subprocess.check_output([probe, str(o.client_cpu), str(o.server_cpu)]))
-        return ("near" if ns < 170 else "far" if ns > 300 else "between"), ns
+        return placement(o)
 
     if o.same:
         b, name_b = a, name_a + " (again)"

@@ -167,6 +167,8 @@ static void op_slot(struct fz_nic *x, struct hostile *h, struct fz_in *in)
 	atomic_store_explicit(&h->ring.sq->slot[at % SLOTS].ctl, ctl_word, memory_order_release);
 	if (!(how & 0x10))
 		h->ring.tail++;
+	if (how & 0x40)
+		atomic_store(&h->ring.sq->tail, h->ring.tail);
 }
 
 static void op_control(struct fz_nic *x, struct hostile *h, struct fz_in *in)
@@ -276,7 +278,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct fz_nic x;
 	struct fz_in in = {data, size};
 	const uint8_t b = fz_u8(&in);
-	const struct fz_opts o = {.simdma = b & 1, .small = b & 2, .mtu = 3};
+	const struct fz_opts o = {.simdma = b & 1,
+		.small = b & 2,
+		.mtu = 3,
+		.modes = {.pipe = b & 4 ? FNS_PIPE_DOORBELL : FNS_PIPE_PHASE,
+			.tx = (b >> 3) % FNS_TX_MODES}};
 	struct hostile h;
 
 	fz_nic_init(&x, &o);
@@ -297,7 +303,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			op_healthy(&x, &in);
 			break;
 		case 5: /* the lines that it owns, and one that it does not */
-			if (op & 0x80)
+			if ((op & 0xc0) == 0xc0)
+				atomic_store(&h.ring.sq->tail, fz_u32(&in));
+			else if (op & 0x80)
 				atomic_store(&h.ring.sq->credit, fz_u32(&in));
 			else if (op & 0x40)
 				atomic_store(

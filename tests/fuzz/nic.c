@@ -342,6 +342,7 @@ void fz_ring_put(struct fz_ring *r, const struct fns_sqd *slot, unsigned n, uint
 			&s->ctl, i ? phase : (ctl & ~1u) | phase, memory_order_release);
 	}
 	r->tail += n;
+	atomic_store_explicit(&r->sq->tail, r->tail, memory_order_release);
 }
 
 static int new_wr(struct fz_nic *x, unsigned qp, bool send)
@@ -627,6 +628,7 @@ void fz_nic_init(struct fz_nic *x, const struct fz_opts *o)
 		.start_ns = 1000000,
 		.prefix = FZ_PREFIX,
 		.stats = &stats,
+		.modes = o->modes,
 		.up = {.comp_event = on_comp, .async_event = on_async, .ctx = x}};
 	struct fns_ctl m = {.op = FNS_CTL_CLIENT_OPEN};
 

@@ -79,6 +79,7 @@ struct fz_opts {
 	uint32_t fail_ppm;
 	uint8_t mtu; /* ibv_mtu, 1..5 */
 	bool small;  /* hardly any of the engine's buffers */
+	struct fns_modes modes;
 };
 
 struct fz_nic {
