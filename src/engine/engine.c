@@ -126,7 +126,6 @@ int fns_engine_attach(struct fns_engine *e, struct fns_sq_shared *ring, uint32_t
 	e->ring[e->nrings++] = (struct fns_ring){.shared = ring,
 		.nslots = nslots,
 		.log2 = (uint32_t)__builtin_ctz(nslots),
-		.phase_mask = e->nic.doorbell ? 0 : FNS_SQD_PHASE,
 		.doorbell = e->nic.doorbell};
 	return 0;
 }

@@ -35,8 +35,7 @@ void fns_table_fini(struct fns_table *t);
 struct fns_ring {
 	struct fns_sq_shared *shared;
 	uint32_t nslots, log2, head, posted;
-	uint32_t phase_mask; /* FNS_SQD_PHASE, or 0 where the index says what is valid */
-	bool doorbell;
+	bool doorbell; /* the index says what is valid, not the phase bits */
 };
 
 struct fns_engine {

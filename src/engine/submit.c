@@ -190,7 +190,7 @@ static unsigned drain(struct fns_engine *e, struct fns_ring *r)
 		struct fns_sqd *slot = &r->shared->slot[r->head & mask];
 		uint32_t ctl = atomic_load_explicit(&slot->ctl, memory_order_acquire), n, i;
 
-		if ((ctl ^ phase_of(r, r->head)) & r->phase_mask)
+		if ((ctl & FNS_SQD_PHASE) != phase_of(r, r->head) && !r->doorbell)
 			break;
 		n = FNS_SQD_NSLOTS(ctl);
 		if (n == 0 || n > FNS_SQD_MAX_SLOTS) {
