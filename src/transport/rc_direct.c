@@ -5,7 +5,8 @@
  *
  * Only while nothing of this queue pair is under way, so that the order of its messages is kept
  * (IBTA 9.5): what came before was acknowledged, and so it is placed. Whenever it does not work
- * out, for whatever reason, packets are sent, and the responder says what is wrong.
+ * out, for whatever reason, packets are sent, and the responder says what is wrong. Where payload
+ * is to be copied for comparison (pipe/modes.h), it is not tried.
  */
 #include "transport/rc.h"
 
@@ -99,8 +100,8 @@ enum fns_rc_direct fns_rc_direct_piece(struct fns_qp *qp, struct fns_wqe *w)
 		.len = len,
 		.read = w->op == FNS_WR_READ};
 
-	if (!wire->ops->direct || qp->state != FNS_QPS_RTS || w->length == 0 ||
-		(w->op != FNS_WR_WRITE && w->op != FNS_WR_READ))
+	if (!wire->ops->direct || qp->nic->stage_all || qp->state != FNS_QPS_RTS ||
+		w->length == 0 || (w->op != FNS_WR_WRITE && w->op != FNS_WR_READ))
 		return FNS_RC_DIRECT_NO;
 	if (qp->sq.head != qp->sq.cur || r->max_psn != r->una) {
 		/* Behind others that could have gone that way, wait for them once. */
