@@ -46,6 +46,8 @@ int fns_cli_check_port(const char *name, const char *text);
 int fns_cli_check_fault(const char *name, const char *spec);
 /* The value of an option, 1 to max. */
 int fns_cli_number(const char *option, const char *text, unsigned long max, uint32_t *out);
+/* Does somebody answer under the name of the service placement's engine, for FLEXINS_PORT? */
+bool fns_cli_service_runs(void);
 /* What getopt_long() has just called ':' or '?', as the user wrote it. Returns FNS_EXIT_USAGE. */
 int fns_cli_bad_option(const char *command, int c, char **argv);
 

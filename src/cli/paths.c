@@ -25,7 +25,7 @@ struct layout {
 };
 
 static const struct layout layouts[] = {
-	{"src/verbs/abi", "src/rdmacm", "src/shim", "src/keeper"},
+	{"src/verbs/abi", "src/rdmacm", "src/shim", "."},
 	{FNS_LIBDIR_FROM_BINDIR, FNS_LIBDIR_FROM_BINDIR, FNS_LIBDIR_FROM_BINDIR, "."},
 	{"../lib/flexins", "../lib/flexins", "../lib/flexins", "."},
 };
@@ -68,8 +68,7 @@ static bool try_layout(const char *dir, const struct layout *l, struct fns_cli_p
 		!find(dir, l->rdmacm, "librdmacm.so.1", out->rdmacm) ||
 		!find(dir, l->shim, "libflexins-shim.so", out->shim))
 		return false;
-	if (!find(dir, l->daemon, "flexinsd", out->daemon) &&
-		!find(dir, ".", "flexinsd", out->daemon))
+	if (!find(dir, l->daemon, "flexinsd", out->daemon))
 		out->daemon[0] = '\0'; /* the library searches PATH then */
 	out->libdirs[0] = '\0';
 	add_dir_of(out, out->ibverbs);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Talks to the control socket of a running program (src/inline/remote.c). See remote.h. */
+/* Talks to the control socket of a running program (src/host/remote.c). See remote.h. */
 #include "cli/remote.h"
 
 #include <errno.h>

@@ -32,6 +32,9 @@ static const char help[] =
 	"  --iface=NAME[,NAME]...  network interfaces to offer, in this order as flexins0, flexins1, ...\n"
 	"                          (default: the first one that is up and has an address, else lo)\n"
 	"  --port=N                UDP port to use instead of RoCEv2's 4791, on both sides\n"
+	"  --placement=inline|service\n"
+	"                          where the RDMA engine runs: in COMMAND itself (default), or in a\n"
+	"                          `flexinsd --engine` that serves all programs of this host\n"
 	"  --wire=auto|udp|shm     how packets travel (default auto: through shared memory between processes\n"
 	"                          of this host and user, else in UDP datagrams); shm reaches no other host\n"
 	"  --tx=header-only|dma-assisted|copy\n"
@@ -54,6 +57,7 @@ static const char help[] =
 	"Environment, for COMMAND; options win:\n"
 	"  FLEXINS_IFACE=NAME,...  as --iface\n"
 	"  FLEXINS_PORT=N          as --port\n"
+	"  FLEXINS_PLACEMENT=NAME  as --placement\n"
 	"  FLEXINS_WIRE=NAME       as --wire\n"
 	"  FLEXINS_TX, FLEXINS_RX, FLEXINS_PIPE\n"
 	"                          as --tx, --rx, --pipe\n"
@@ -116,12 +120,20 @@ static int check_pipe(const char *name, const char *value)
 				 value);
 }
 
+static int check_placement(const char *name, const char *value)
+{
+	if (strcmp(value, "inline") == 0 || strcmp(value, "service") == 0)
+		return FNS_EXIT_OK;
+	return fns_cli_error(FNS_EXIT_USAGE, "%s='%s': expected inline or service", name, value);
+}
+
 /* Options that are also environment, checked alike. */
 static const struct {
 	char option;
 	const char *name, *env;
 	int (*check)(const char *name, const char *value);
 } settings[] = {
+	{'P', "--placement", "FLEXINS_PLACEMENT", check_placement},
 	{'w', "--wire", "FLEXINS_WIRE", check_wire},
 	{'t', "--tx", "FLEXINS_TX", check_tx},
 	{'r', "--rx", "FLEXINS_RX", check_rx},
@@ -163,11 +175,38 @@ static int check_settings(void)
 	return FNS_EXIT_OK;
 }
 
+/* Is there an engine for the program to use? And nothing that one program cannot choose for it. */
+static int check_service(void)
+{
+	static const struct {
+		const char *env, *option;
+	} not_here[] = {{"FLEXINS_WIRE", "--wire"}, {"FLEXINS_TX", "--tx"}, {"FLEXINS_RX", "--rx"},
+		{"FLEXINS_PIPE", "--pipe"}, {"FLEXINS_FAULT", "--fault"},
+		{"FLEXINS_CAPTURE", "--capture"}};
+	const char *placement = getenv("FLEXINS_PLACEMENT"), *v;
+
+	if (placement == NULL || strcmp(placement, "service") != 0)
+		return 0;
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(not_here); i++) {
+		v = getenv(not_here[i].env);
+		if (v != NULL && *v != '\0')
+			return fns_cli_error(FNS_EXIT_USAGE,
+				"%s is not for --placement=service: the engine serves other programs too; set %s for "
+				"flexinsd --engine",
+				not_here[i].option, not_here[i].env);
+	}
+	if (fns_cli_service_runs())
+		return 0;
+	return fns_cli_error(FNS_EXIT_FAILURE,
+		"no engine runs for --placement=service; start one in this network namespace: flexinsd --engine");
+}
+
 static int parse(int argc, char **argv, struct run_opts *o)
 {
 	static const struct option options[] = {
 		{"iface", required_argument, NULL, 'i'},
 		{"port", required_argument, NULL, 'p'},
+		{"placement", required_argument, NULL, 'P'},
 		{"wire", required_argument, NULL, 'w'},
 		{"tx", required_argument, NULL, 't'},
 		{"rx", required_argument, NULL, 'r'},
@@ -190,6 +229,7 @@ static int parse(int argc, char **argv, struct run_opts *o)
 		case 'p':
 			rc = fns_cli_set_port(optarg);
 			break;
+		case 'P':
 		case 'w':
 		case 't':
 		case 'r':
@@ -364,6 +404,8 @@ int fns_cli_run(int argc, char **argv)
 	if (rc != 0)
 		return rc;
 	rc = check_settings();
+	if (rc == 0)
+		rc = check_service();
 	if (rc == 0)
 		rc = fns_cli_paths_find(&paths);
 	if (rc != 0)

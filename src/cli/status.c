@@ -119,10 +119,13 @@ static void print_qp(const struct fns_stats_qp *q, bool json, unsigned nth)
 		printf("%s\n      {\"qpn\": %" PRIu32
 		       ", \"type\": \"%s\", \"state\": \"%s\", \"dest_qpn\": %" PRIu32
 		       ", \"peer\": \"%s\", \"tx_bytes\": %" PRIu64 ", \"rx_bytes\": %" PRIu64
-		       ", \"retransmits\": %" PRIu32 "}",
+		       ", \"retransmits\": %" PRIu32,
 			nth == 0 ? "" : ",", q->qpn, qp_type(q->type), qp_state(q->state),
 			q->dest_qpn, connected ? peer : "", q->tx_bytes, q->rx_bytes,
 			q->retransmits);
+		if (q->pid != 0)
+			printf(", \"pid\": %" PRIu32, q->pid);
+		putchar('}');
 		return;
 	}
 	printf("  qp 0x%06" PRIx32 "  %s %s", q->qpn, qp_type(q->type), qp_state(q->state));
@@ -131,6 +134,8 @@ static void print_qp(const struct fns_stats_qp *q, bool json, unsigned nth)
 	printf("  tx %" PRIu64 " B  rx %" PRIu64 " B", q->tx_bytes, q->rx_bytes);
 	if (q->retransmits != 0)
 		printf("  %" PRIu32 " packets sent again", q->retransmits);
+	if (q->pid != 0)
+		printf("  of pid %" PRIu32, q->pid);
 	putchar('\n');
 }
 

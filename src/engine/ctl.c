@@ -6,6 +6,26 @@
 
 #include "engine/engine_priv.h"
 
+int fns_ctl_charge(struct fns_engine *e, uint32_t client, uint64_t bytes)
+{
+	struct fns_app *a = &e->app[e->client_app[client]];
+
+	if ((e->quota.objects && a->objects >= e->quota.objects) ||
+		(e->quota.bytes && bytes > e->quota.bytes - FNS_MIN(a->bytes, e->quota.bytes)))
+		return -ENOMEM;
+	a->objects++;
+	a->bytes += bytes;
+	return 0;
+}
+
+void fns_ctl_refund(struct fns_engine *e, uint32_t client, uint64_t bytes)
+{
+	struct fns_app *a = &e->app[e->client_app[client]];
+
+	a->objects--;
+	a->bytes -= bytes;
+}
+
 struct fns_pd *fns_ctl_pd(struct fns_engine *e, uint32_t client, uint32_t handle)
 {
 	struct fns_pd *pd = fns_table_get(&e->pds, handle);
@@ -15,17 +35,20 @@ struct fns_pd *fns_ctl_pd(struct fns_engine *e, uint32_t client, uint32_t handle
 
 int fns_ctl_pd_create(struct fns_engine *e, struct fns_ctl *m)
 {
-	struct fns_pd *pd = calloc(1, sizeof(*pd));
-	int r;
+	struct fns_pd *pd;
+	int r = fns_ctl_charge(e, m->client, 0);
 
-	if (!pd)
-		return -ENOMEM;
-	r = fns_table_add(&e->pds, pd, &pd->handle);
+	if (r < 0)
+		return r;
+	pd = calloc(1, sizeof(*pd));
+	r = pd ? fns_table_add(&e->pds, pd, &pd->handle) : -ENOMEM;
 	if (r < 0) {
+		fns_ctl_refund(e, m->client, 0);
 		free(pd);
 		return r;
 	}
 	pd->client = m->client;
+	pd->space = e->client_app[m->client];
 	m->handle = pd->handle;
 	return 0;
 }
@@ -39,17 +62,22 @@ int fns_ctl_pd_destroy(struct fns_engine *e, struct fns_ctl *m)
 	if (pd->refs)
 		return -EBUSY;
 	fns_table_remove(&e->pds, pd->handle);
+	fns_ctl_refund(e, pd->client, 0);
 	free(pd);
 	return 0;
 }
 
-static int client_open(struct fns_engine *e, struct fns_ctl *m)
+static int client_open(struct fns_engine *e, uint32_t app, struct fns_ctl *m)
 {
 	uint32_t i;
 
+	if (e->quota.clients && e->app[app].clients >= e->quota.clients)
+		return -EMFILE;
 	for (i = 1; i < FNS_MAX_CLIENTS; i++) {
 		if (!e->clients[i]) {
 			e->clients[i] = true;
+			e->client_app[i] = app;
+			e->app[app].clients++;
 			m->client = i;
 			return 0;
 		}
@@ -117,16 +145,19 @@ static int client_close(struct fns_engine *e, struct fns_ctl *m)
 		r = sweep(e, &e->ahs, c, offsetof(struct fns_ah, client), fns_ctl_ah_destroy);
 	if (r == 0)
 		r = sweep(e, &e->pds, c, offsetof(struct fns_pd, client), fns_ctl_pd_destroy);
-	if (r == 0)
+	if (r == 0) {
 		e->clients[c] = false;
+		e->app[e->client_app[c]].clients--;
+	}
 	return r;
 }
 
-static int dispatch(struct fns_engine *e, struct fns_ctl *m)
+static int dispatch(struct fns_engine *e, uint32_t app, struct fns_ctl *m)
 {
 	if (m->op == FNS_CTL_CLIENT_OPEN)
-		return client_open(e, m);
-	if (m->client == 0 || m->client >= FNS_MAX_CLIENTS || !e->clients[m->client])
+		return client_open(e, app, m);
+	if (m->client == 0 || m->client >= FNS_MAX_CLIENTS || !e->clients[m->client] ||
+		e->client_app[m->client] != app)
 		return -EINVAL;
 	switch (m->op) {
 	case FNS_CTL_CLIENT_CLOSE:
@@ -176,7 +207,7 @@ static int dispatch(struct fns_engine *e, struct fns_ctl *m)
 	}
 }
 
-void fns_engine_control(struct fns_engine *e, struct fns_ctl *m, uint64_t now_ns)
+void fns_engine_control_app(struct fns_engine *e, uint32_t app, struct fns_ctl *m, uint64_t now_ns)
 {
 	if (now_ns > e->nic.now_ns)
 		e->nic.now_ns = now_ns;
@@ -186,5 +217,10 @@ void fns_engine_control(struct fns_engine *e, struct fns_ctl *m, uint64_t now_ns
 	 */
 	fns_engine_submit(e);
 	fns_engine_transmit(e);
-	m->result = dispatch(e, m);
+	m->result = dispatch(e, app, m);
+}
+
+void fns_engine_control(struct fns_engine *e, struct fns_ctl *m, uint64_t now_ns)
+{
+	fns_engine_control_app(e, 0, m, now_ns);
 }

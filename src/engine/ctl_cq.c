@@ -29,11 +29,13 @@ int fns_ctl_cq_create(struct fns_engine *e, struct fns_ctl *m)
 
 	if (!m->cq.ring || m->cq.log2 > MAX_CQ_LOG2)
 		return -EINVAL;
+	r = fns_ctl_charge(e, m->client, 0);
+	if (r < 0)
+		return r;
 	cq = calloc(1, sizeof(*cq));
-	if (!cq)
-		return -ENOMEM;
-	r = fns_table_add(&e->cqs, cq, &cq->handle);
+	r = cq ? fns_table_add(&e->cqs, cq, &cq->handle) : -ENOMEM;
 	if (r < 0) {
+		fns_ctl_refund(e, m->client, 0);
 		free(cq);
 		return r;
 	}
@@ -86,6 +88,7 @@ int fns_ctl_cq_destroy(struct fns_engine *e, struct fns_ctl *m)
 	if (cq->refs)
 		return -EBUSY;
 	fns_table_remove(&e->cqs, cq->handle);
+	fns_ctl_refund(e, cq->client, 0);
 	free(cq);
 	return 0;
 }
@@ -99,13 +102,19 @@ int fns_ctl_srq_create(struct fns_engine *e, struct fns_ctl *m)
 	if (!pd || m->srq.max_sge > FNS_MAX_SGE || m->srq.max_wr == 0 || m->srq.max_wr > 1u << 20 ||
 		m->srq.limit > m->srq.max_wr)
 		return -EINVAL;
+	r = fns_ctl_charge(e, m->client, fns_rq_bytes(m->srq.max_wr, m->srq.max_sge));
+	if (r < 0)
+		return r;
 	srq = calloc(1, sizeof(*srq));
-	if (!srq)
+	if (!srq) {
+		fns_ctl_refund(e, m->client, fns_rq_bytes(m->srq.max_wr, m->srq.max_sge));
 		return -ENOMEM;
+	}
 	r = fns_rq_init(&srq->rq, m->srq.max_wr, m->srq.max_sge);
 	if (r == 0)
 		r = fns_table_add(&e->srqs, srq, &srq->handle);
 	if (r < 0) {
+		fns_ctl_refund(e, m->client, fns_rq_bytes(m->srq.max_wr, m->srq.max_sge));
 		fns_rq_fini(&srq->rq);
 		free(srq);
 		return r;
@@ -119,7 +128,7 @@ int fns_ctl_srq_create(struct fns_engine *e, struct fns_ctl *m)
 	return 0;
 }
 
-static int srq_resize(struct fns_srq *srq, uint32_t max_wr)
+static int srq_resize(struct fns_engine *e, struct fns_srq *srq, uint32_t max_wr)
 {
 	struct fns_rq *old = &srq->rq, rq;
 	uint32_t i;
@@ -127,14 +136,20 @@ static int srq_resize(struct fns_srq *srq, uint32_t max_wr)
 
 	if (max_wr == 0 || max_wr > 1u << 20 || old->tail - old->head > max_wr)
 		return -EINVAL;
-	r = fns_rq_init(&rq, max_wr, old->max_sge);
+	r = fns_ctl_charge(e, srq->client, fns_rq_bytes(max_wr, old->max_sge));
 	if (r < 0)
 		return r;
+	r = fns_rq_init(&rq, max_wr, old->max_sge);
+	if (r < 0) {
+		fns_ctl_refund(e, srq->client, fns_rq_bytes(max_wr, old->max_sge));
+		return r;
+	}
 	for (i = old->head; i != old->tail; i++) {
 		const struct fns_rwqe *w = fns_rq_at(old, i);
 
 		fns_rq_post(&rq, w->wr_id, w->num_sge, w->sge);
 	}
+	fns_ctl_refund(e, srq->client, fns_rq_bytes(old->max_wr, old->max_sge));
 	fns_rq_fini(old);
 	srq->rq = rq;
 	return 0;
@@ -150,7 +165,7 @@ int fns_ctl_srq_modify(struct fns_engine *e, struct fns_ctl *m)
 	if ((m->srq.mask & 2) && m->srq.limit > (m->srq.mask & 1 ? m->srq.max_wr : srq->rq.max_wr))
 		return -EINVAL;
 	if (m->srq.mask & 1) {
-		r = srq_resize(srq, m->srq.max_wr);
+		r = srq_resize(e, srq, m->srq.max_wr);
 		if (r < 0)
 			return r;
 	}
@@ -190,6 +205,7 @@ int fns_ctl_srq_destroy(struct fns_engine *e, struct fns_ctl *m)
 	if (srq->refs)
 		return -EBUSY;
 	srq->pd->refs--;
+	fns_ctl_refund(e, srq->client, fns_rq_bytes(srq->rq.max_wr, srq->rq.max_sge));
 	fns_rq_fini(&srq->rq);
 	fns_table_remove(&e->srqs, srq->handle);
 	free(srq);
@@ -204,11 +220,13 @@ int fns_ctl_ah_create(struct fns_engine *e, struct fns_ctl *m)
 
 	if (!pd || !m->ah.av.is_global || fns_gid_is_zero(&m->ah.av.dgid))
 		return -EINVAL;
+	r = fns_ctl_charge(e, m->client, 0);
+	if (r < 0)
+		return r;
 	ah = calloc(1, sizeof(*ah));
-	if (!ah)
-		return -ENOMEM;
-	r = fns_table_add(&e->ahs, ah, &ah->handle);
+	r = ah ? fns_table_add(&e->ahs, ah, &ah->handle) : -ENOMEM;
 	if (r < 0) {
+		fns_ctl_refund(e, m->client, 0);
 		free(ah);
 		return r;
 	}
@@ -236,6 +254,7 @@ int fns_ctl_ah_destroy(struct fns_engine *e, struct fns_ctl *m)
 	fns_host_put(&e->nic, ah->host);
 	ah->pd->refs--;
 	fns_table_remove(&e->ahs, ah->handle);
+	fns_ctl_refund(e, ah->client, 0);
 	free(ah);
 	return 0;
 }

@@ -44,11 +44,17 @@ int fns_ctl_mr_reg(struct fns_engine *e, struct fns_ctl *m)
 
 	if (!pd)
 		return -EINVAL;
-	r = fns_mr_create(e->nic.mem, pd, m->mr.addr, m->mr.len, m->mr.iova, m->mr.access, &mr);
+	r = fns_ctl_charge(e, m->client, 0);
 	if (r < 0)
 		return r;
+	r = fns_mr_create(e->nic.mem, pd, m->mr.addr, m->mr.len, m->mr.iova, m->mr.access, &mr);
+	if (r < 0) {
+		fns_ctl_refund(e, m->client, 0);
+		return r;
+	}
 	r = fns_table_add(&e->mrs, mr, &handle);
 	if (r < 0) {
+		fns_ctl_refund(e, m->client, 0);
 		fns_mr_destroy(e->nic.mem, mr);
 		return r;
 	}
@@ -82,6 +88,7 @@ int fns_ctl_mr_dereg(struct fns_engine *e, struct fns_ctl *m)
 	}
 	pd->refs--;
 	fns_table_remove(&e->mrs, m->handle);
+	fns_ctl_refund(e, m->client, 0);
 	return 0;
 }
 
@@ -126,11 +133,17 @@ int fns_ctl_mw_create(struct fns_engine *e, struct fns_ctl *m)
 
 	if (!pd || m->mw.type < 1 || m->mw.type > 2)
 		return -EINVAL;
-	r = fns_mw_create(e->nic.mem, pd, m->mw.type == 1 ? FNS_MR_WINDOW_1 : FNS_MR_WINDOW_2, &mw);
+	r = fns_ctl_charge(e, m->client, 0);
 	if (r < 0)
 		return r;
+	r = fns_mw_create(e->nic.mem, pd, m->mw.type == 1 ? FNS_MR_WINDOW_1 : FNS_MR_WINDOW_2, &mw);
+	if (r < 0) {
+		fns_ctl_refund(e, m->client, 0);
+		return r;
+	}
 	r = fns_table_add(&e->mrs, mw, &handle);
 	if (r < 0) {
+		fns_ctl_refund(e, m->client, 0);
 		fns_mr_destroy(e->nic.mem, mw);
 		return r;
 	}
@@ -159,5 +172,6 @@ int fns_ctl_mw_destroy(struct fns_engine *e, struct fns_ctl *m)
 		return r;
 	pd->refs--;
 	fns_table_remove(&e->mrs, m->handle);
+	fns_ctl_refund(e, m->client, 0);
 	return 0;
 }

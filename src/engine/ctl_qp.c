@@ -30,14 +30,28 @@ static void timer_fired(struct fns_timer *t, uint64_t now_ns)
 	qp->ops->timer(qp);
 }
 
-static int sq_init(struct fns_sq *sq, const struct fns_ctl_qp_cap *cap)
+static uint32_t sq_stride(const struct fns_ctl_qp_cap *cap)
 {
-	uint32_t slots = fns_pow2_ceil(FNS_MAX(cap->max_send_wr, 1u));
 	uint32_t tail = (uint32_t)FNS_MAX(
 		cap->max_send_sge * sizeof(struct fns_sqd_sge), (size_t)cap->max_inline);
 
-	sq->stride = (uint32_t)FNS_ALIGN_UP(
+	return (uint32_t)FNS_ALIGN_UP(
 		offsetof(struct fns_wqe, sge) + FNS_MAX(tail, 16u), FNS_CACHELINE);
+}
+
+/* Of a queue pair and both queues. */
+static uint64_t queue_bytes(const struct fns_ctl_qp_cap *cap)
+{
+	return sizeof(struct fns_qp) +
+	       (uint64_t)fns_pow2_ceil(FNS_MAX(cap->max_send_wr, 1u)) * sq_stride(cap) +
+	       fns_rq_bytes(cap->max_recv_wr, cap->max_recv_sge);
+}
+
+static int sq_init(struct fns_sq *sq, const struct fns_ctl_qp_cap *cap)
+{
+	uint32_t slots = fns_pow2_ceil(FNS_MAX(cap->max_send_wr, 1u));
+
+	sq->stride = sq_stride(cap);
 	sq->mask = slots - 1;
 	sq->max_wr = cap->max_send_wr;
 	sq->max_sge = cap->max_send_sge;
@@ -72,20 +86,28 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
 	struct fns_srq *srq = m->qp.srq ? fns_ctl_srq(e, m->client, m->qp.srq) : NULL;
 	struct fns_qp *qp;
 	uint32_t index;
+	int r;
 
 	if (!ops)
 		return -EOPNOTSUPP;
 	if (!pd || !scq || !rcq || (m->qp.srq && !srq) || !cap_ok(&m->qp.cap))
 		return -EINVAL;
-	if (e->nqps >= FNS_MAX_QPS)
-		return -ENOMEM;
-	qp = calloc(1, sizeof(*qp));
-	if (!qp)
+	if (e->nqps >= FNS_MAX_QPS ||
+		(e->quota.qps && e->app[e->client_app[m->client]].qps >= e->quota.qps))
 		return -ENOMEM;
 	if (srq)
 		m->qp.cap.max_recv_wr = m->qp.cap.max_recv_sge = 0;
+	r = fns_ctl_charge(e, m->client, queue_bytes(&m->qp.cap));
+	if (r < 0)
+		return r;
+	qp = calloc(1, sizeof(*qp));
+	if (!qp) {
+		fns_ctl_refund(e, m->client, queue_bytes(&m->qp.cap));
+		return -ENOMEM;
+	}
 	if (sq_init(&qp->sq, &m->qp.cap) < 0 ||
 		fns_rq_init(&qp->rq, m->qp.cap.max_recv_wr, m->qp.cap.max_recv_sge) < 0) {
+		fns_ctl_refund(e, m->client, queue_bytes(&m->qp.cap));
 		free(qp->sq.mem);
 		free(qp);
 		return -ENOMEM;
@@ -96,6 +118,7 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
 	qp->type = m->qp.type;
 	qp->sq_sig_all = m->qp.sq_sig_all;
 	qp->client = m->client;
+	qp->app = &e->app[e->client_app[m->client]];
 	qp->cookie = m->cookie;
 	qp->nic = &e->nic;
 	qp->ops = ops;
@@ -122,6 +145,7 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
 		srq->refs++;
 	e->qps[index] = qp;
 	e->nqps++;
+	qp->app->qps++;
 	atomic_store_explicit(&e->nic.stats->qps, e->nqps, memory_order_relaxed);
 	m->handle = qp->qpn;
 	m->qp.gen = qp->gen;
@@ -342,6 +366,7 @@ void fns_engine_qp_free(struct fns_engine *e, struct fns_qp *qp)
 	disconnect(qp);
 	e->qps[qp->qpn & 0xffff] = NULL;
 	e->nqps--;
+	qp->app->qps--;
 	atomic_store_explicit(&qp->line->qpn, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->nic.stats->qps, e->nqps, memory_order_relaxed);
 	free(qp->sq.mem);
@@ -364,6 +389,7 @@ int fns_ctl_qp_destroy(struct fns_engine *e, struct fns_ctl *m)
 	qp->rcq->refs--;
 	if (qp->srq)
 		qp->srq->refs--;
+	fns_ctl_refund(e, qp->client, queue_bytes(&qp->cap));
 	fns_engine_qp_free(e, qp);
 	return 0;
 }

@@ -33,6 +33,7 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	nic->find_ah = find_ah;
 	nic->stage_all = cfg->modes.tx != FNS_TXM_HEADER_ONLY;
 	nic->doorbell = cfg->modes.pipe == FNS_PIPE_DOORBELL;
+	nic->rxops_each = cfg->quota.rxops ? cfg->quota.rxops : FNS_RXOPS;
 	nic->read_budget =
 		cfg->read_budget ? cfg->read_budget : fns_rcvbuf_share(FNS_RCVBUF_DEFAULT);
 	nic->read_chunk = FNS_MIN(FNS_READ_CHUNK, nic->read_budget / 2);
@@ -46,6 +47,7 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	fns_rng_seed(&e->rng, cfg->seed);
 	e->cc = cfg->cc ? cfg->cc : &fns_cc_static_window;
 	e->prefix = cfg->prefix;
+	e->quota = cfg->quota;
 	e->next_qp = (uint32_t)fns_rng_below(&e->rng, FNS_QP_INDEXES);
 	e->qps = calloc(FNS_QP_INDEXES, sizeof(*e->qps));
 	nic->timers = fns_timer_wheel_create(cfg->start_ns);
@@ -118,7 +120,8 @@ void fns_engine_destroy(struct fns_engine *e)
 	free(e);
 }
 
-int fns_engine_attach(struct fns_engine *e, struct fns_sq_shared *ring, uint32_t nslots)
+int fns_engine_attach_app(
+	struct fns_engine *e, uint32_t app, struct fns_sq_shared *ring, uint32_t nslots)
 {
 	if (e->nrings == FNS_MAX_RINGS)
 		return -ENOSPC;
@@ -126,8 +129,24 @@ int fns_engine_attach(struct fns_engine *e, struct fns_sq_shared *ring, uint32_t
 	e->ring[e->nrings++] = (struct fns_ring){.shared = ring,
 		.nslots = nslots,
 		.log2 = (uint32_t)__builtin_ctz(nslots),
-		.doorbell = e->nic.doorbell};
+		.doorbell = e->nic.doorbell,
+		.app = app};
 	return 0;
+}
+
+int fns_engine_attach(struct fns_engine *e, struct fns_sq_shared *ring, uint32_t nslots)
+{
+	return fns_engine_attach_app(e, 0, ring, nslots);
+}
+
+void fns_engine_detach_app(struct fns_engine *e, uint32_t app)
+{
+	unsigned i, kept = 0;
+
+	for (i = 0; i < e->nrings; i++)
+		if (e->ring[i].app != app)
+			e->ring[kept++] = e->ring[i];
+	e->nrings = kept;
 }
 
 bool fns_engine_in_flight(const struct fns_engine *e)

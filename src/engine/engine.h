@@ -20,6 +20,21 @@
 
 struct fns_engine;
 
+/*
+ * An engine may serve several applications that do not trust each other. Each is named by a number
+ * that who runs the engine gives it; it also names the address space of its memory to the DMA
+ * backend. Clients, and through them all objects, belong to one application, and so do submission
+ * rings. Functions without _app mean application 0.
+ */
+#define FNS_MAX_APPS 256u
+
+/* What one application may have at most; 0: no limit. */
+struct fns_engine_quota {
+	uint32_t clients, qps, objects;
+	uint64_t bytes; /* of queues */
+	uint32_t rxops; /* received packets between acceptance and commit */
+};
+
 struct fns_engine_cfg {
 	struct fns_wire *wire;   /* borrowed; must outlive the engine */
 	struct fns_dma *dma;     /* borrowed */
@@ -31,8 +46,9 @@ struct fns_engine_cfg {
 				    by what its host says, and until then as for 212,992 */
 	uint32_t read_budget;    /* the same of our own, for READ responses: fns_rcvbuf_share(),
 				    0: as for 212,992 */
-	const struct fns_cc_ops *cc; /* NULL: static window */
-	struct fns_modes modes;      /* tx and pipe; all zero: the defaults. rx is the wire's */
+	const struct fns_cc_ops *cc;   /* NULL: static window */
+	struct fns_modes modes;        /* tx and pipe; all zero: the defaults. rx is the wire's */
+	struct fns_engine_quota quota; /* of each application */
 	struct fns_upcalls up;
 };
 
@@ -43,8 +59,12 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg);
 void fns_engine_destroy(struct fns_engine *e);
 
 /* Adds a submission ring (nslots: a power of two) to watch; the memory is the application's. 0 or
- * -ENOSPC (8 at most). */
+ * -ENOSPC (FNS_MAX_APPS at most). */
+int fns_engine_attach_app(
+	struct fns_engine *e, uint32_t app, struct fns_sq_shared *ring, uint32_t nslots);
 int fns_engine_attach(struct fns_engine *e, struct fns_sq_shared *ring, uint32_t nslots);
+/* Forgets all rings of the application; what was not taken from them is lost. */
+void fns_engine_detach_app(struct fns_engine *e, uint32_t app);
 
 /* What advance does: any set of these. */
 enum {
@@ -70,8 +90,11 @@ unsigned fns_engine_advance(struct fns_engine *e, uint64_t now_ns, unsigned what
  * never. */
 uint64_t fns_engine_next(struct fns_engine *e);
 
-/* True if a submission ring holds a descriptor not yet taken. Callable by any thread. */
+/* True if a submission ring holds a descriptor not yet taken. Callable by any thread, which
+ * believes what the ring says was taken. */
 bool fns_engine_submissions_pending(const struct fns_engine *e);
+/* The same for the engine's thread, which knows: when true, an advance takes something. */
+bool fns_engine_submissions_due(const struct fns_engine *e);
 
 /* True while packets that were sent wait for their acknowledgement or credit. */
 bool fns_engine_in_flight(const struct fns_engine *e);
@@ -115,7 +138,13 @@ bool fns_engine_qp_look(const struct fns_engine *e, uint32_t qpn, struct fns_eng
 /* The queue pair that sends a frame, by the frame's owner; 0: none. */
 uint32_t fns_engine_frame_qpn(const void *owner);
 
-/* One control operation (pipe/ctl.h). A fence: all descriptors submitted before are taken first. */
+/*
+ * One control operation (pipe/ctl.h). A fence: all descriptors submitted before are taken first.
+ * -EINVAL for a client of another application; -ENOMEM also where the application's quota is used
+ * up.
+ */
+void fns_engine_control_app(
+	struct fns_engine *e, uint32_t app, struct fns_ctl *msg, uint64_t now_ns);
 void fns_engine_control(struct fns_engine *e, struct fns_ctl *msg, uint64_t now_ns);
 
 #endif

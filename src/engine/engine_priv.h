@@ -9,8 +9,8 @@
 
 #define FNS_QUANTUM     (64 << 10)  /* bytes a queue pair may send before the next one's turn */
 #define FNS_SCHED_BYTES (512 << 10) /* bytes sent per advance at most */
-#define FNS_MAX_RINGS   8u
-#define FNS_MAX_CLIENTS 256u
+#define FNS_MAX_RINGS   FNS_MAX_APPS
+#define FNS_MAX_CLIENTS 8192u
 #define FNS_QP_INDEXES  65536u
 #define FNS_QP_FIRST    2u /* indexes 0 and 1 are special queue pairs everywhere */
 #define FNS_MAX_QPS     65000u
@@ -36,6 +36,7 @@ struct fns_ring {
 	struct fns_sq_shared *shared;
 	uint32_t nslots, log2, head, posted;
 	bool doorbell; /* the index says what is valid, not the phase bits */
+	uint32_t app;
 };
 
 struct fns_engine {
@@ -52,6 +53,9 @@ struct fns_engine {
 	uint8_t next_gen;
 	uint32_t next_client;
 	bool clients[FNS_MAX_CLIENTS];
+	uint32_t client_app[FNS_MAX_CLIENTS];
+	struct fns_engine_quota quota;
+	struct fns_app app[FNS_MAX_APPS];
 	struct fns_table pds, mrs, cqs, srqs, ahs;
 	struct fns_rx_view views[FNS_RX_BATCH];
 };
@@ -93,6 +97,10 @@ int fns_ctl_qp_query(struct fns_engine *e, struct fns_ctl *m);
 int fns_ctl_qp_destroy(struct fns_engine *e, struct fns_ctl *m);
 int fns_ctl_ah_create(struct fns_engine *e, struct fns_ctl *m);
 int fns_ctl_ah_destroy(struct fns_engine *e, struct fns_ctl *m);
+
+/* An object of the client, with so many bytes of queues, comes; -ENOMEM: beyond its quota. Goes. */
+int fns_ctl_charge(struct fns_engine *e, uint32_t client, uint64_t bytes);
+void fns_ctl_refund(struct fns_engine *e, uint32_t client, uint64_t bytes);
 
 struct fns_pd *fns_ctl_pd(struct fns_engine *e, uint32_t client, uint32_t handle);
 struct fns_cq *fns_ctl_cq(struct fns_engine *e, uint32_t client, uint32_t handle);

@@ -71,13 +71,20 @@ static uint8_t judge(const struct fns_qp *qp, const struct fns_wqe *w)
 	return 0;
 }
 
-static bool take_send(struct fns_engine *e, const struct desc *d, uint8_t op, uint32_t flags)
+/* Does the client belong to the application that the ring is of? */
+static inline bool owns(const struct fns_engine *e, uint32_t app, uint32_t client)
+{
+	return e->client_app[client] == app;
+}
+
+static bool take_send(
+	struct fns_engine *e, uint32_t app, const struct desc *d, uint8_t op, uint32_t flags)
 {
 	const struct fns_sqd *h = &d->head;
 	struct fns_qp *qp = fns_engine_qp(e, h->qpn);
 	struct fns_wqe *w;
 
-	if (!qp || qp->gen != h->gen || op > FNS_WR_BIND_MW)
+	if (!qp || qp->gen != h->gen || op > FNS_WR_BIND_MW || !owns(e, app, qp->client))
 		return false;
 	if (qp->state < FNS_QPS_RTS || qp->sq.tail - qp->sq.head >= qp->sq.max_wr)
 		return false;
@@ -129,7 +136,7 @@ static bool take_send(struct fns_engine *e, const struct desc *d, uint8_t op, ui
 	return true;
 }
 
-static bool take_recv(struct fns_engine *e, const struct desc *d, uint8_t op)
+static bool take_recv(struct fns_engine *e, uint32_t app, const struct desc *d, uint8_t op)
 {
 	const struct fns_sqd *h = &d->head;
 	struct fns_sqd_sge sge[FNS_MAX_SGE];
@@ -139,10 +146,12 @@ static bool take_recv(struct fns_engine *e, const struct desc *d, uint8_t op)
 	copy_sges(d, sge);
 	if (op == FNS_WR_SRQ_RECV) {
 		srq = fns_table_get(&e->srqs, h->qpn);
-		return srq && fns_rq_post(&srq->rq, h->wr_id, h->num_sge, sge);
+		return srq && owns(e, app, srq->client) &&
+		       fns_rq_post(&srq->rq, h->wr_id, h->num_sge, sge);
 	}
 	qp = fns_engine_qp(e, h->qpn);
-	if (!qp || qp->gen != h->gen || qp->srq || qp->state == FNS_QPS_RESET)
+	if (!qp || qp->gen != h->gen || qp->srq || qp->state == FNS_QPS_RESET ||
+		!owns(e, app, qp->client))
 		return false;
 	if (!fns_rq_post(&qp->rq, h->wr_id, h->num_sge, sge))
 		return false;
@@ -151,7 +160,8 @@ static bool take_recv(struct fns_engine *e, const struct desc *d, uint8_t op)
 	return true;
 }
 
-static bool take(struct fns_engine *e, const struct desc *d, uint32_t ctl, uint32_t nslots)
+static bool take(
+	struct fns_engine *e, uint32_t app, const struct desc *d, uint32_t ctl, uint32_t nslots)
 {
 	uint8_t op = FNS_SQD_OPCODE(ctl);
 	uint32_t flags = FNS_SQD_FLAGS(ctl);
@@ -161,8 +171,8 @@ static bool take(struct fns_engine *e, const struct desc *d, uint32_t ctl, uint3
 	if (slots_needed(op, flags, &d->head) != nslots)
 		return false;
 	if (op == FNS_WR_RECV || op == FNS_WR_SRQ_RECV)
-		return take_recv(e, d, op);
-	return take_send(e, d, op, flags);
+		return take_recv(e, app, d, op);
+	return take_send(e, app, d, op, flags);
 }
 
 static inline uint32_t phase_of(const struct fns_ring *r, uint32_t pos)
@@ -205,7 +215,9 @@ static unsigned drain(struct fns_engine *e, struct fns_ring *r)
 				sizeof(d.cont[0]));
 		r->head += n;
 		taken += n;
-		if (!take(e, &d, ctl, n))
+		/* From here on the copy is used, whatever becomes of the slots. */
+		atomic_signal_fence(memory_order_seq_cst);
+		if (!take(e, r->app, &d, ctl, n))
 			fns_count(e->nic.stats, FNS_C_sq_bad_descriptors);
 	}
 	if (fns_unlikely(taken > limit)) /* a descriptor longer than what was promised */
@@ -224,6 +236,21 @@ unsigned fns_engine_submit(struct fns_engine *e)
 	for (i = 0; i < e->nrings; i++)
 		taken += drain(e, &e->ring[i]);
 	return taken;
+}
+
+bool fns_engine_submissions_due(const struct fns_engine *e)
+{
+	unsigned i;
+
+	for (i = 0; i < e->nrings; i++) {
+		const struct fns_ring *r = &e->ring[i];
+		uint32_t ctl = atomic_load_explicit(
+			&r->shared->slot[r->head & (r->nslots - 1)].ctl, memory_order_acquire);
+
+		if ((ctl & FNS_SQD_PHASE) == phase_of(r, r->head))
+			return true;
+	}
+	return false;
 }
 
 bool fns_engine_submissions_pending(const struct fns_engine *e)

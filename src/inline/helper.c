@@ -68,7 +68,7 @@ void fns_helper_watch_socket(bool on)
  * the next deadline. */
 void fns_helper_keep_deadline(void)
 {
-	bool ask = !fns_here.hello_full && fns_engine_hello_pending(fns_here.engine);
+	bool ask = !fns_here.hello.full && fns_engine_hello_pending(fns_here.engine);
 	uint64_t next = ask ? 1 : fns_engine_next(fns_here.engine); /* 1: at once */
 
 	if (fns_here.armed && next < fns_here.timer_ns)
@@ -195,7 +195,7 @@ static void *helper(void *arg)
 			else if (ev[i].data.u32 == FNS_EV_KEEPER)
 				keeper = true;
 			else if (ev[i].data.u32 >= FNS_EV_REMOTE)
-				fns_remote_event(ev[i].data.u32);
+				fns_host_remote_event(ev[i].data.u32 - FNS_EV_REMOTE);
 			else if (read(fns_here.timerfd, &expirations, sizeof(expirations)) < 0)
 				continue;
 		}

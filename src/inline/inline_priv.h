@@ -24,6 +24,9 @@
 #include <pthread.h>
 
 #include "engine/engine.h"
+#include "host/host.h"
+#include "host/lab.h"
+#include "host/remote.h"
 #include "keeper/client.h"
 #include "pipe/placement.h"
 
@@ -37,9 +40,8 @@ enum {
 	FNS_EV_SOCKET = 1,
 	FNS_EV_TIMER,
 	FNS_EV_KEEPER,
-	FNS_EV_WIRE,        /* the wire's own descriptor */
-	FNS_EV_REMOTE,      /* the control socket */
-	FNS_EV_REMOTE_CONN, /* and its connections, counted from here */
+	FNS_EV_WIRE,   /* the wire's own descriptor */
+	FNS_EV_REMOTE, /* the control socket and its connections, counted from here */
 };
 
 struct fns_inline {
@@ -59,14 +61,15 @@ struct fns_inline {
 	uint32_t streak, idle;  /* under lock: polls and posts in a row; the last polls, empty */
 	uint32_t corked;        /* under lock: sends left in the ring, see inline.c */
 	uint64_t corked_ns;     /* under lock: since when */
-	bool hello_full;        /* under lock: no other host can be asked about now */
-	uint32_t skipped;       /* under lock: looks since the last advance */
+	struct fns_host_hello hello;             /* helper's own, but `full`: under lock */
+	uint32_t skipped;                        /* under lock: looks since the last advance */
 	uint64_t holdoff_ns, no_disarm_until_ns; /* under lock: see helper() */
 	/* helper's own */
 	bool keeper_gone;
 	uint64_t work_ns,
 		no_spin_until_ns; /* last time it found something to do; see helper_spin() */
 	const struct fns_placement_upcalls *up;
+	struct fns_lab lab;
 };
 
 /* The process's NIC; life.c. */
@@ -88,11 +91,6 @@ void fns_hello_carry(void); /* under lock: asks about hosts that the engine want
 /* Not under lock, these two. Takes what the keeper says; false: it has died. */
 bool fns_hello_take(void);
 void fns_hello_lost(void); /* there is another keeper */
-/* remote.c: the control socket; helper thread. Without one (its name is taken) all else works. */
-void fns_remote_start(void);
-void fns_remote_event(uint32_t tag);
-void fns_remote_forget(void); /* in the child of a fork */
-
 /* Starts the thread. cpus: what it may run on, NULL: as the caller. 0 or an errno. */
 int fns_helper_start(const cpu_set_t *cpus);
 

@@ -20,6 +20,7 @@
 #include "keeper/proto.h"
 #include "keeper/server.h"
 #include "keeper/spawn.h"
+#include "service/service.h"
 
 #define FILES_MIN 600 /* the group twice while it is adopted, and some clients */
 
@@ -32,6 +33,7 @@ static const char help[] =
 	"start it by hand to have it stay, or to serve other users. When it dies, programs keep running: the first to\n"
 	"notice starts the next one.\n"
 	"\n"
+	"      --engine        run engines for programs instead; see flexinsd --engine --help\n"
 	"  -p, --port N        UDP port (default: FLEXINS_PORT, else 4791)\n"
 	"  -s, --stay          do not leave after the last client\n"
 	"  -l, --linger S      leave S seconds after the last client (default: FLEXINS_LINGER, else 2)\n"
@@ -305,6 +307,9 @@ int main(int argc, char **argv)
 	sigset_t stop;
 	int rc, stop_fd;
 
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--engine") == 0)
+			return fns_service_main(argc, argv);
 	rc = from_env(&st);
 	if (rc)
 		return rc;

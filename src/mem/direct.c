@@ -20,8 +20,8 @@ static uint64_t ref_addr(struct fns_memref ref)
 	return ref.region->addr + ref.off;
 }
 
-static int direct_import(
-	struct fns_dma *d, uint64_t addr, uint64_t len, bool writable, struct fns_region **out)
+static int direct_import(struct fns_dma *d, uint32_t space, uint64_t addr, uint64_t len,
+	bool writable, struct fns_region **out)
 {
 	struct fns_region *r;
 	int rc = fns_guard_install();

@@ -60,10 +60,11 @@ struct fns_dma_ops {
 	const char *name;
 	struct fns_dma_caps caps;
 	/*
-	 * Makes [addr, addr + len) known. writable: local or remote writes will be placed in it.
-	 * -EFAULT when it is not mapped with those rights, -ENOMEM. Control path, may block.
+	 * Makes [addr, addr + len) of an address space known; backends that know only one ignore
+	 * space. writable: local or remote writes will be placed in it. -EFAULT when it is not
+	 * mapped with those rights, -ENOMEM. Control path, may block.
 	 */
-	int (*import)(struct fns_dma *d, uint64_t addr, uint64_t len, bool writable,
+	int (*import)(struct fns_dma *d, uint32_t space, uint64_t addr, uint64_t len, bool writable,
 		struct fns_region **out);
 	/* Only with no operation in flight on it. */
 	void (*release)(struct fns_dma *d, struct fns_region *r);

@@ -89,8 +89,8 @@ static bool range_wraps(uint64_t start, uint64_t len)
 }
 
 /* Fills in range and rights of a region; nothing changes on failure. */
-static int mr_set(struct fns_mem *m, struct fns_mr *mr, uint64_t addr, uint64_t len, uint64_t iova,
-	uint32_t access)
+static int mr_set(struct fns_mem *m, struct fns_mr *mr, const struct fns_pd *pd, uint64_t addr,
+	uint64_t len, uint64_t iova, uint32_t access)
 {
 	const uint32_t writes =
 		FNS_ACCESS_LOCAL_WRITE | FNS_ACCESS_REMOTE_WRITE | FNS_ACCESS_REMOTE_ATOMIC;
@@ -109,7 +109,7 @@ static int mr_set(struct fns_mem *m, struct fns_mr *mr, uint64_t addr, uint64_t 
 	if (range_wraps(addr, len) || range_wraps(iova, len))
 		return -EINVAL;
 
-	rc = m->dma->ops->import(m->dma, addr, len, (access & writes) != 0, &region);
+	rc = m->dma->ops->import(m->dma, pd->space, addr, len, (access & writes) != 0, &region);
 	if (rc != 0)
 		return rc;
 	if (mr->region)
@@ -131,7 +131,7 @@ int fns_mr_create(struct fns_mem *m, struct fns_pd *pd, uint64_t addr, uint64_t 
 	rc = fns_mr_alloc(m, pd, FNS_MR_REGION, &p);
 	if (rc != 0)
 		return rc;
-	rc = mr_set(m, &p->mr, addr, len, iova, access);
+	rc = mr_set(m, &p->mr, pd, addr, len, iova, access);
 	if (rc != 0) {
 		fns_keytab_remove(&m->keys, p);
 		mr_free(p);
@@ -150,7 +150,7 @@ int fns_mr_change(struct fns_mem *m, struct fns_mr *mr, struct fns_pd *pd, uint6
 		return -EBUSY;
 	if (mr->region->users)
 		return -EAGAIN;
-	rc = mr_set(m, mr, addr, len, iova, access);
+	rc = mr_set(m, mr, pd, addr, len, iova, access);
 	if (rc == 0)
 		mr->pd = pd;
 	return rc;

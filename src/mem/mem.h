@@ -13,7 +13,8 @@
 
 struct fns_pd {
 	uint32_t handle, client;
-	uint32_t refs; /* objects made in it */
+	uint32_t refs;  /* objects made in it */
+	uint32_t space; /* whose memory its regions are, for the DMA backend */
 };
 
 enum fns_mr_kind {

@@ -160,8 +160,8 @@ static int execute(const struct sim_op *o)
 	return -EINVAL;
 }
 
-static int sim_import(
-	struct fns_dma *d, uint64_t addr, uint64_t len, bool writable, struct fns_region **out)
+static int sim_import(struct fns_dma *d, uint32_t space, uint64_t addr, uint64_t len, bool writable,
+	struct fns_region **out)
 {
 	struct sim_region *sr;
 	int rc = fns_guard_install();

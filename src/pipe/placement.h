@@ -8,6 +8,7 @@
 #define FNS_PIPE_PLACEMENT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "pipe/ctl.h"
 #include "pipe/layout.h"
@@ -43,6 +44,12 @@ struct fns_placement_ops {
 	void (*will_sleep)(void);
 	/* Monotonic time as stamped into completions, ns. */
 	uint64_t (*now_ns)(void);
+	/*
+	 * Memory for a completion ring, zeroed, that the engine can reach; NULL without. Given back
+	 * after the engine has forgotten the ring. Both NULL: any memory of the process will do.
+	 */
+	struct fns_cq_shared *(*ring_alloc)(size_t bytes);
+	void (*ring_free)(struct fns_cq_shared *ring, size_t bytes);
 };
 
 /*
@@ -52,7 +59,10 @@ struct fns_placement_ops {
  */
 const struct fns_placement_ops *fns_placement_start(
 	const struct fns_placement_upcalls *up, char *err, unsigned errlen);
-/* False in a forked child: contexts made before the fork are dead there. */
+/* False when all contexts of the process are dead: in a forked child those made before the fork,
+ * and everywhere once the engine that served them from another process is gone. */
 int fns_placement_alive(void);
+/* For placements: from now on that is so. Async-signal-safe. */
+void fns_placement_end(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control socket of a running program: what `flexins fault`, `flexins capture` and their like
- * say to the helper thread in it (src/inline/remote.c). An abstract SOCK_SEQPACKET socket of the
+ * say to the helper thread in it (src/host/remote.c). An abstract SOCK_SEQPACKET socket of the
  * network namespace, named after the process; one request, one reply, each of this fixed size. Both
  * sides check the other's credentials: anybody may bind or connect to such a name.
  */

@@ -101,7 +101,8 @@ struct fns_stats_qp {
 	_Atomic uint32_t dest_qpn;
 	_Atomic uint8_t type, state, pad[6];
 	_Atomic uint64_t tx_bytes, rx_bytes;
-	_Atomic uint32_t retransmits, pad2;
+	_Atomic uint32_t retransmits;
+	_Atomic uint32_t pid; /* whose it is, in an engine that serves other processes; else 0 */
 	_Atomic uint64_t peer[2]; /* remote GID, bytes in network order */
 };
 _Static_assert(sizeof(struct fns_stats_qp) <= 64, "one cache line");

@@ -140,11 +140,11 @@ static int submit(struct nicdma *d, const struct op *want)
 	return FNS_DMA_PENDING;
 }
 
-static int nic_import(
-	struct fns_dma *base, uint64_t addr, uint64_t len, bool writable, struct fns_region **out)
+static int nic_import(struct fns_dma *base, uint32_t space, uint64_t addr, uint64_t len,
+	bool writable, struct fns_region **out)
 {
 	struct nicdma *d = to_nic(base);
-	int rc = d->host->ops->import(d->host, addr, len, writable, out);
+	int rc = d->host->ops->import(d->host, space, addr, len, writable, out);
 
 	if (rc == 0 && !d->gather)
 		(*out)->near_base = NULL;

@@ -21,6 +21,12 @@
 struct fns_qp;
 struct fns_ah;
 
+/* What an application has of the engine at present; the engine's quota is what it may have. */
+struct fns_app {
+	uint32_t clients, qps, objects, rxops;
+	uint64_t bytes;
+};
+
 #define FNS_STAGE_BYTES 4096u /* largest PMTU */
 #define FNS_STAGE_BUFS  256u
 #define FNS_SEND_RING   1024u /* packet buffers of FNS_TXM_COPY: 4 MiB, used in turn */
@@ -93,6 +99,7 @@ struct fns_nic {
 	uint32_t send_next;           /* of these, free-running */
 	struct fns_pool fetches;      /* struct fns_fetch_op */
 	struct fns_pool rxops;        /* struct fns_rxop */
+	uint32_t rxops_each;          /* of these, for one application at most */
 	struct fns_ah *(*find_ah)(struct fns_nic *nic, uint32_t handle); /* NULL: no such */
 	struct fns_txq txq;
 };

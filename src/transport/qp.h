@@ -55,6 +55,8 @@ struct fns_srq {
 	uint32_t refs;
 };
 
+/* Memory of a receive queue. */
+uint64_t fns_rq_bytes(uint32_t max_wr, uint32_t max_sge);
 int fns_rq_init(struct fns_rq *rq, uint32_t max_wr, uint32_t max_sge);
 void fns_rq_fini(struct fns_rq *rq);
 /* False when full (the library let too many through: hostile). */
@@ -347,6 +349,7 @@ struct fns_qp {
 	bool sq_sig_all;
 	bool read_wait, peer_wait; /* on nic->read_waiters, on peer->waiters (through sched) */
 	uint32_t client;
+	struct fns_app *app; /* whose it is */
 	uint64_t cookie;
 	struct fns_nic *nic;
 	const struct fns_transport_ops *ops;

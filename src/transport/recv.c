@@ -7,11 +7,21 @@
 #include "base/assert.h"
 #include "transport/qp.h"
 
+static uint32_t rq_stride(uint32_t max_sge)
+{
+	return (uint32_t)FNS_ALIGN_UP(
+		sizeof(struct fns_rwqe) + FNS_MAX(max_sge, 1u) * sizeof(struct fns_sqd_sge), 32u);
+}
+
+uint64_t fns_rq_bytes(uint32_t max_wr, uint32_t max_sge)
+{
+	return max_wr ? (uint64_t)fns_pow2_ceil(max_wr) * rq_stride(max_sge) : 0;
+}
+
 int fns_rq_init(struct fns_rq *rq, uint32_t max_wr, uint32_t max_sge)
 {
 	uint32_t slots = fns_pow2_ceil(FNS_MAX(max_wr, 1u));
-	uint32_t stride = (uint32_t)FNS_ALIGN_UP(
-		sizeof(struct fns_rwqe) + FNS_MAX(max_sge, 1u) * sizeof(struct fns_sqd_sge), 32u);
+	uint32_t stride = rq_stride(max_sge);
 
 	*rq = (struct fns_rq){
 		.mask = slots - 1, .stride = stride, .max_wr = max_wr, .max_sge = max_sge};

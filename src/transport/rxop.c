@@ -8,7 +8,8 @@
 
 struct fns_rxop *fns_rxop_get(struct fns_qp *qp, enum fns_rxop_kind kind)
 {
-	struct fns_rxop *op = fns_pool_get(&qp->nic->rxops);
+	struct fns_rxop *op =
+		qp->app->rxops < qp->nic->rxops_each ? fns_pool_get(&qp->nic->rxops) : NULL;
 
 	if (fns_unlikely(!op)) {
 		fns_count(qp->nic->stats, FNS_C_drop_resources);
@@ -26,6 +27,7 @@ struct fns_rxop *fns_rxop_get(struct fns_qp *qp, enum fns_rxop_kind kind)
 		op->uses_recv = false;
 	op->result = 0;
 	op->npsn = 1;
+	qp->app->rxops++;
 	qp->ops_inflight++;
 	return op;
 }
@@ -42,6 +44,7 @@ void fns_rxop_put(struct fns_rxop *op)
 	fns_assert(op->pending == 0);
 	if (op->view.buf)
 		nic->wire->ops->rx_release(nic->wire, &op->view);
+	op->qp->app->rxops--;
 	fns_pool_put(&nic->rxops, op);
 	fns_qp_op_done(op->qp);
 }

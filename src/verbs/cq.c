@@ -24,11 +24,16 @@ static size_t ring_bytes(uint32_t log2)
 	return sizeof(struct fns_cq_shared) + sizeof(struct fns_cqe) * ((size_t)1 << log2);
 }
 
-/* Zeroed. *apps: it came from the application's allocator. NULL without memory. */
-static struct fns_cq_shared *ring_map(struct fns_vpd *domain, uint32_t log2, bool *apps)
+/* Zeroed. *apps: it came from the application's allocator, which is not asked where the engine
+ * could not reach its memory. NULL without memory. */
+static struct fns_cq_shared *ring_map(
+	const struct fns_placement_ops *ops, struct fns_vpd *domain, uint32_t log2, bool *apps)
 {
 	void *p = IBV_ALLOCATOR_USE_DEFAULT;
 
+	*apps = false;
+	if (ops->ring_alloc)
+		return ops->ring_alloc(ring_bytes(log2));
 	if (domain && domain->alloc)
 		p = domain->alloc(&domain->ibv, domain->pd_context, ring_bytes(log2), RING_ALIGN,
 			RESOURCE_CQ_RING);
@@ -40,10 +45,13 @@ static struct fns_cq_shared *ring_map(struct fns_vpd *domain, uint32_t log2, boo
 	return p == MAP_FAILED ? NULL : p;
 }
 
-static void ring_unmap(struct fns_vpd *domain, struct fns_cq_shared *sh, uint32_t log2, bool apps)
+static void ring_unmap(const struct fns_placement_ops *ops, struct fns_vpd *domain,
+	struct fns_cq_shared *sh, uint32_t log2, bool apps)
 {
 	if (apps)
 		domain->free(&domain->ibv, domain->pd_context, sh, RESOURCE_CQ_RING);
+	else if (ops->ring_free)
+		ops->ring_free(sh, ring_bytes(log2));
 	else
 		munmap(sh, ring_bytes(log2));
 }
@@ -235,7 +243,7 @@ static struct fns_vcq *cq_create(
 		return fns_verbs_null(-ENOMEM);
 	memset(cq, 0, sizeof(*cq));
 	log2 = ring_log2(a->cqe);
-	set_ring(cq, ring_map(domain, log2, &cq->ring_is_apps), a->cqe, log2);
+	set_ring(cq, ring_map(ctx->ops, domain, log2, &cq->ring_is_apps), a->cqe, log2);
 	cq->doorbell = fns_vring.doorbell;
 	if (!cq->sh) {
 		err = -ENOMEM;
@@ -265,7 +273,7 @@ static struct fns_vcq *cq_create(
 	return cq;
 
 unmap:
-	ring_unmap(domain, cq->sh, log2, cq->ring_is_apps);
+	ring_unmap(ctx->ops, domain, cq->sh, log2, cq->ring_is_apps);
 free_cq:
 	free(cq);
 	return fns_verbs_null(err);
@@ -352,7 +360,7 @@ FNS_EXPORT int ibv_resize_cq(struct ibv_cq *ibcq, int cqe)
 	if (cqe <= 0 || cqe > FNS_MAX_CQE)
 		return fns_verbs_err(-EINVAL);
 	log2 = ring_log2((uint32_t)cqe);
-	sh = ring_map(cq->parent_domain, log2, &apps);
+	sh = ring_map(fns_ctx(ibcq->context)->ops, cq->parent_domain, log2, &apps);
 	if (!sh)
 		return fns_verbs_err(-ENOMEM);
 	msg.cookie = (uintptr_t)cq;
@@ -378,7 +386,8 @@ FNS_EXPORT int ibv_resize_cq(struct ibv_cq *ibcq, int cqe)
 		apps = old_apps;
 	}
 	pthread_mutex_unlock(&cq->lock);
-	ring_unmap(cq->parent_domain, sh, log2, apps); /* the old one, or the new one in vain */
+	ring_unmap(fns_ctx(ibcq->context)->ops, cq->parent_domain, sh, log2,
+		apps); /* the old one, or the new one in vain */
 	return fns_verbs_err(err);
 }
 
@@ -404,7 +413,8 @@ FNS_EXPORT int ibv_destroy_cq(struct ibv_cq *ibcq)
 	pthread_mutex_unlock(&ibcq->mutex);
 	if (cq->channel)
 		atomic_fetch_sub(&cq->channel->refs, 1);
-	ring_unmap(cq->parent_domain, cq->sh, cq->log2, cq->ring_is_apps);
+	ring_unmap(
+		fns_ctx(ibcq->context)->ops, cq->parent_domain, cq->sh, cq->log2, cq->ring_is_apps);
 	if (cq->parent_domain)
 		atomic_fetch_sub(&cq->parent_domain->refs, 1);
 	pthread_cond_destroy(&ibcq->cond);

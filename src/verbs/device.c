@@ -139,6 +139,7 @@ static int client_open(struct fns_vcontext *ctx)
 		fns_log(FNS_LOG_ERROR, "%s: %s", ctx->dev->ibv.name, sentence);
 		return -EIO;
 	}
+	msg.cookie = (uintptr_t)ctx;
 	err = fns_vring_attach(ctx->ops);
 	if (!err)
 		err = fns_verbs_control(ctx, &msg);
@@ -181,6 +182,8 @@ FNS_EXPORT struct ibv_context *ibv_open_device(struct ibv_device *device)
 	if (err)
 		goto close_cmd;
 	ic->async_fd = ctx->async.fd;
+	fns_vevent_source_init(&ctx->fatal, &ctx->async);
+	fns_list_init(&ctx->comp_channels);
 	err = client_open(ctx);
 	if (err)
 		goto fini_async;

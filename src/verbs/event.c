@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ int fns_vchannel_init(struct fns_vchannel *ch)
 		return -errno;
 	pthread_mutex_init(&ch->lock, NULL);
 	fns_list_init(&ch->sources);
+	ch->dead = false;
 	return 0;
 }
 
@@ -96,12 +98,14 @@ uint32_t fns_vevent_source_fini(struct fns_vevent_source *src)
 
 /*
  * Waits for a token and takes the first waiting source, with its lock held; NULL with errno (EAGAIN
- * when the application made the descriptor non-blocking).
+ * when the application made the descriptor non-blocking, EIO when the device is dead and nothing
+ * waits).
  */
 static struct fns_vevent_source *next_source_locked(struct fns_vchannel *ch)
 {
 	for (;;) {
 		uint64_t token;
+		bool dead;
 		ssize_t n = read(ch->fd, &token, sizeof(token));
 
 		if (n != (ssize_t)sizeof(token))
@@ -110,7 +114,14 @@ static struct fns_vevent_source *next_source_locked(struct fns_vchannel *ch)
 		if (!fns_list_empty(&ch->sources))
 			return fns_container_of(
 				fns_list_pop_front(&ch->sources), struct fns_vevent_source, node);
+		dead = ch->dead;
+		if (dead)
+			put_token(ch); /* for whoever asks next */
 		pthread_mutex_unlock(&ch->lock);
+		if (dead) {
+			errno = EIO;
+			return NULL;
+		}
 	}
 }
 
@@ -123,11 +134,35 @@ static void comp_event(uint64_t channel, uint64_t cq)
 		fns_vchannel_raise_count(&((struct fns_vcq *)(uintptr_t)cq)->comp);
 }
 
+static void kill_channel(struct fns_vchannel *ch)
+{
+	pthread_mutex_lock(&ch->lock);
+	ch->dead = true;
+	put_token(ch);
+	pthread_mutex_unlock(&ch->lock);
+}
+
+/* Its engine is gone: the application is told, and who waits for completions is woken. */
+static void device_fatal(struct fns_vcontext *ctx)
+{
+	struct fns_list *it;
+
+	fns_vchannel_raise_type(&ctx->fatal, FNS_EVENT_DEVICE_FATAL);
+	kill_channel(&ctx->async);
+	pthread_mutex_lock(&ctx->v.context.mutex);
+	fns_list_for_each (it, &ctx->comp_channels)
+		kill_channel(&fns_container_of(it, struct fns_vcomp_channel, node)->ch);
+	pthread_mutex_unlock(&ctx->v.context.mutex);
+}
+
 static void async_event(const struct fns_event *ev)
 {
 	void *obj = (void *)(uintptr_t)ev->cookie;
 
 	switch (ev->type) {
+	case FNS_EVENT_DEVICE_FATAL:
+		device_fatal(obj);
+		break;
 	case FNS_EVENT_CQ_ERR:
 		fns_vchannel_raise_type(&((struct fns_vcq *)obj)->async, ev->type);
 		break;
@@ -172,6 +207,9 @@ FNS_EXPORT struct ibv_comp_channel *ibv_create_comp_channel(struct ibv_context *
 	}
 	cc->ibv.context = context;
 	cc->ibv.fd = cc->ch.fd;
+	pthread_mutex_lock(&context->mutex);
+	fns_list_push_back(&fns_ctx(context)->comp_channels, &cc->node);
+	pthread_mutex_unlock(&context->mutex);
 	return &cc->ibv;
 }
 
@@ -182,6 +220,12 @@ FNS_EXPORT int ibv_destroy_comp_channel(struct ibv_comp_channel *channel)
 	/* In a forked child the queues that use it were not really destroyed. */
 	if (fns_placement_alive() && atomic_load(&cc->refs) != 0)
 		return fns_verbs_err(-EBUSY);
+	/* A lock that a forked child has may never be given back. */
+	if (fns_placement_alive()) {
+		pthread_mutex_lock(&channel->context->mutex);
+		fns_list_remove(&cc->node);
+		pthread_mutex_unlock(&channel->context->mutex);
+	}
 	fns_vchannel_fini(&cc->ch);
 	free(cc);
 	return 0;
@@ -233,6 +277,9 @@ static void fill_event(struct fns_vevent_source *src, uint32_t type, struct ibv_
 	case FNS_EVENT_SRQ_LIMIT_REACHED:
 		event->element.srq = &fns_container_of(src, struct fns_vsrq, async)->ibv;
 		break;
+	case FNS_EVENT_DEVICE_FATAL:
+		memset(&event->element, 0, sizeof(event->element));
+		break;
 	default:
 		event->element.qp = &fns_container_of(src, struct fns_vqp, async)->ibv;
 		break;
@@ -242,11 +289,13 @@ static void fill_event(struct fns_vevent_source *src, uint32_t type, struct ibv_
 
 FNS_EXPORT int ibv_get_async_event(struct ibv_context *context, struct ibv_async_event *event)
 {
-	struct fns_vchannel *ch = &fns_ctx(context)->async;
+	struct fns_vcontext *ctx = fns_ctx(context);
+	struct fns_vchannel *ch = &ctx->async;
 	struct fns_vevent_source *src;
 	uint32_t type;
 
-	if (!fns_placement_alive()) {
+	/* That the device is dead is an event as well, to be read once. */
+	if (!fns_placement_alive() && !ctx->fatal.pending) {
 		errno = EIO;
 		return -1;
 	}

@@ -63,6 +63,7 @@ struct fns_vchannel {
 	int fd;
 	pthread_mutex_t lock;
 	struct fns_list sources; /* of fns_vevent_source, those with something pending */
+	bool dead;               /* nothing will come any more: who waits is told EIO */
 };
 
 struct fns_vevent_source {
@@ -77,6 +78,7 @@ struct fns_vevent_source {
 struct fns_vcomp_channel {
 	struct ibv_comp_channel ibv; /* refcnt is unused by us: `refs` is atomic */
 	struct fns_vchannel ch;
+	struct fns_list node; /* of the context's */
 	_Atomic int refs;
 };
 
@@ -87,6 +89,8 @@ struct fns_vcontext {
 	uint32_t client;
 	struct fns_netdev net; /* as it was at open: GID indexes stay what they are */
 	struct fns_vchannel async;
+	struct fns_vevent_source fatal; /* the engine is gone */
+	struct fns_list comp_channels;  /* under v.context.mutex */
 	uint8_t active_mtu;
 };
 

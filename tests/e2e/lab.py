@@ -90,6 +90,8 @@ class Lab:
             self.id = f"{os.getpid()}-{_counter[0]}"
         self.hosts, self.programs, self.notes = [], [], []
         self.wire = None  # for all programs; None: their default
+        self.service = setup.service  # programs have their engine in a flexinsd --engine, one for each host
+        self.engines = {}
 
     # --- hosts and links ---
 
@@ -152,6 +154,32 @@ class Lab:
         e.update(extra or {})
         return e
 
+    def engine(self, host, args="", env=None):
+        """The service of this host, started when it is asked for first."""
+        p = self.engines.get(host.name)
+        if p is None or not p.running():
+            daemon = os.path.join(os.path.dirname(self.setup.flexins), "flexinsd")
+            p = self.start(host, [daemon, "--engine", *shlex.split(args)], env=env)
+            p.wait_text("engines? for UDP port", 20)
+            self.engines[host.name] = p
+        return p
+
+    def logs(self, *programs):
+        """What these have said, and the engines that served them, which end now."""
+        engines = list(self.engines.values())
+        self.stop_engines()
+        return "".join(p.text() for p in (*programs, *engines))
+
+    def stop_engines(self):
+        """They leave in good order, whatever their programs have done."""
+        for p in self.engines.values():
+            self.expect(p.running(), f"{p.label} has ended with status {p.p.poll()}")
+            p.kill(signal.SIGTERM)
+            rc = p.wait(20)
+            self.expect(rc == 0, f"{p.label}: exit status {rc} at SIGTERM")
+            p.quiet = True
+        self.engines = {}
+
     def start(self, host, cmd, env=None, root=False, uid=None):
         """Any program; cmd is a string or a list."""
         args = shlex.split(cmd) if isinstance(cmd, str) else list(cmd)
@@ -166,6 +194,10 @@ class Lab:
     def flexins(self, host, cmd, **kw):
         """A program under `flexins run`. '{progs}' stands for the helper programs."""
         args = shlex.split(cmd.replace("{progs}", self.setup.progs))
+        if self.service:
+            extra = kw.pop("env", None) or {}
+            self.engine(host, env={k: v for k, v in extra.items() if k.startswith("FLEXINS_") and k != "FLEXINS_PLACEMENT"})
+            kw["env"] = {**extra, "FLEXINS_PLACEMENT": "service", "FLEXINS_WIRE": "", "FLEXINS_FAULT": "", "FLEXINS_CAPTURE": ""}
         p = self.start(host, [self.setup.flexins, "run", "--", *args], **kw)
         p.label = cmd
         return p

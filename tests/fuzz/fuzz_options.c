@@ -33,6 +33,17 @@ int daemon_main(int argc, char **argv);
 #include "keeper/main.c"
 #undef main
 
+/* Not a matter of options. */
+int fns_service_main(int argc, char **argv)
+{
+	return 0;
+}
+
+bool fns_cli_service_runs(void)
+{
+	return true;
+}
+
 #include "verbs/netdev.c"
 
 #define ARGS_MAX 24

@@ -45,7 +45,7 @@ static uint8_t *map(size_t len, int prot)
 
 static int import(const void *p, uint64_t len, bool writable, struct fns_region **r)
 {
-	return dma->ops->import(dma, (uintptr_t)p, len, writable, r);
+	return dma->ops->import(dma, 0, (uintptr_t)p, len, writable, r);
 }
 
 static struct fns_region *imported(const void *p, uint64_t len, bool writable)

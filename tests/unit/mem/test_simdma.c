@@ -58,7 +58,7 @@ static struct fns_region *import(struct fns_dma *d)
 {
 	struct fns_region *r = NULL;
 
-	assert_int_equal(d->ops->import(d, (uintptr_t)host, sizeof(host), true, &r), 0);
+	assert_int_equal(d->ops->import(d, 0, (uintptr_t)host, sizeof(host), true, &r), 0);
 	assert_null(r->near_base);
 	return r;
 }
@@ -96,7 +96,8 @@ static void same_as_direct(void **state)
 	fns_rng_seed(&rng, 1);
 	for (unsigned i = 0; i < sizeof(host); i++)
 		host[i] = want[i] = (uint8_t)fns_rng_u64(&rng);
-	assert_int_equal(direct->ops->import(direct, (uintptr_t)want, sizeof(want), true, &rd), 0);
+	assert_int_equal(
+		direct->ops->import(direct, 0, (uintptr_t)want, sizeof(want), true, &rd), 0);
 	for (unsigned i = 0; i < N; i++) {
 		struct fns_memref ref = {r, 16ull * i, (uint32_t)fns_rng_below(&rng, 17)};
 		struct fns_memref near = {rd, ref.off, ref.len};

@@ -61,8 +61,8 @@ static struct fixture *begin(bool gather, bool rdma)
 	f->card = fns_snic_create(&f->vt, &f->p);
 	f->core = (struct fns_snic_core){.card = f->card, .vt = &f->vt, .wake = on_wake};
 	f->dma = fns_snic_dma_create(&f->core, gather, rdma);
-	assert_int_equal(f->dma->ops->import(
-				 f->dma, (uintptr_t)host_mem, sizeof(host_mem), true, &f->region),
+	assert_int_equal(f->dma->ops->import(f->dma, 0, (uintptr_t)host_mem, sizeof(host_mem), true,
+				 &f->region),
 		0);
 	return f;
 }

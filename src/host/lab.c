@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Puts the fault wire and captures into place and takes them away; see lab.h. */
-#include "inline/lab.h"
+#include "host/lab.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,18 +15,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/util.h"
-#include "inline/inline_priv.h"
 #include "wire/capture.h"
 #include "wire/fault.h"
 
 #define END_WAIT_MS  1000u /* for the writer at the end of the process */
 #define STOP_WAIT_MS 200u  /* at a stop: the helper waits in it */
 
-/* Under fns_here.lock. */
-static struct fns_wire *fault; /* exists while it is in the chain */
-static struct fns_capture *capture;
-static int capture_fd = -1;
-static int64_t epoch_ns; /* from the monotonic clock to the calendar */
+static _Atomic int64_t epoch_ns; /* from the monotonic clock to the calendar */
 
 static int say_error(int err, char *say, size_t len, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -40,16 +35,17 @@ static int say_error(int err, char *say, size_t len, const char *fmt, ...)
 	return err;
 }
 
-static void lock(void)
+static void lock(struct fns_lab *l)
 {
-	pthread_mutex_lock(&fns_here.lock);
+	if (l->lock)
+		l->lock();
 }
 
-/* What is held has a deadline now, which the helper must keep. */
-static void unlock(void)
+/* What is held has a deadline now, which whoever runs the engine must keep. */
+static void unlock(struct fns_lab *l)
 {
-	fns_helper_keep_deadline();
-	fns_inline_unlock();
+	if (l->unlock)
+		l->unlock();
 }
 
 /* --- faults --- */
@@ -58,8 +54,7 @@ static bool qp_look(void *ctx, uint32_t qpn, struct fns_fault_qp *out)
 {
 	struct fns_engine_qp_info i;
 
-	(void)ctx;
-	if (!fns_engine_qp_look(fns_here.engine, qpn, &i))
+	if (!fns_engine_qp_look(((struct fns_lab *)ctx)->engine, qpn, &i))
 		return false;
 	*out = (struct fns_fault_qp){.una = i.una,
 		.next = i.next,
@@ -73,37 +68,37 @@ static bool qp_look(void *ctx, uint32_t qpn, struct fns_fault_qp *out)
 }
 
 /* Under lock: the fault wire is in the chain. 0, -EBUSY, -ENOMEM. */
-static int fault_insert(void)
+static int fault_insert(struct fns_lab *l)
 {
 	const struct fns_fault_cfg cfg = {
-		.below = fns_here.wire, .owner_qpn = fns_engine_frame_qpn, .qp_look = qp_look};
+		.below = l->wire, .owner_qpn = fns_engine_frame_qpn, .qp_look = qp_look, .ctx = l};
 	struct fns_wire *w;
 	int err;
 
-	if (fault)
+	if (l->fault)
 		return 0;
 	w = fns_wire_fault_create(&cfg);
 	if (!w)
 		return -ENOMEM;
-	err = fns_engine_wire_set(fns_here.engine, w);
+	err = fns_engine_wire_set(l->engine, w);
 	if (err)
 		w->ops->destroy(w);
 	else
-		fault = w;
+		l->fault = w;
 	return err;
 }
 
 /* Under lock: the fault wire leaves the chain, if it has nothing to do any more. */
-static void fault_try_remove(void)
+static void fault_try_remove(struct fns_lab *l)
 {
-	if (!fault || !fns_wire_fault_idle(fault) ||
-		fns_engine_wire_set(fns_here.engine, fns_here.wire) < 0)
+	if (!l->fault || !fns_wire_fault_idle(l->fault) ||
+		fns_engine_wire_set(l->engine, l->wire) < 0)
 		return;
-	fault->ops->destroy(fault);
-	fault = NULL;
+	l->fault->ops->destroy(l->fault);
+	l->fault = NULL;
 }
 
-int fns_lab_fault_set(const char *spec, char *say, size_t len)
+int fns_lab_fault_set(struct fns_lab *l, const char *spec, char *say, size_t len)
 {
 	static const struct fns_fault_spec none;
 	struct fns_fault_spec s;
@@ -114,39 +109,39 @@ int fns_lab_fault_set(const char *spec, char *say, size_t len)
 		if (err)
 			return err;
 	}
-	lock();
+	lock(l);
 	if (spec) {
-		err = fault_insert();
+		err = fault_insert(l);
 		if (err == 0)
-			fns_wire_fault_set(fault, &s);
+			fns_wire_fault_set(l->fault, &s);
 	} else {
 		err = 0;
-		if (fault)
-			fns_wire_fault_set(fault, &none);
-		fault_try_remove();
+		if (l->fault)
+			fns_wire_fault_set(l->fault, &none);
+		fault_try_remove(l);
 		/* Something is still held: asked again, it will have left. */
-		if (fault)
+		if (l->fault)
 			err = -EBUSY;
 	}
-	unlock();
+	unlock(l);
 	return err;
 }
 
-int fns_lab_fault_show(char *say, size_t len)
+int fns_lab_fault_show(struct fns_lab *l, char *say, size_t len)
 {
 	enum fns_fault_error what[16];
 	uint32_t qpn[16];
 	unsigned n = 0;
 	size_t at = 0;
 
-	lock();
-	fault_try_remove();
-	if (fault) {
-		fns_fault_format(fns_wire_fault_get(fault), say, len);
+	lock(l);
+	fault_try_remove(l);
+	if (l->fault) {
+		fns_fault_format(fns_wire_fault_get(l->fault), say, len);
 		at = strlen(say);
-		n = fns_wire_fault_errors(fault, qpn, what, FNS_ARRAY_SIZE(qpn));
+		n = fns_wire_fault_errors(l->fault, qpn, what, FNS_ARRAY_SIZE(qpn));
 	}
-	unlock();
+	unlock(l);
 	for (unsigned i = 0; i < n && at < len; i++)
 		at += (size_t)snprintf(say + at, len - at, "%squeue pair 0x%06x: %s to come",
 			at ? "\n" : "", qpn[i], fns_fault_error_name[what[i]]);
@@ -180,7 +175,8 @@ static int inject_explain(int err, uint32_t qpn, enum fns_fault_error what, char
 	}
 }
 
-int fns_lab_fault_inject(uint32_t qpn, const char *name, uint32_t count, char *say, size_t len)
+int fns_lab_fault_inject(
+	struct fns_lab *l, uint32_t qpn, const char *name, uint32_t count, char *say, size_t len)
 {
 	int what, err;
 
@@ -191,14 +187,14 @@ int fns_lab_fault_inject(uint32_t qpn, const char *name, uint32_t count, char *s
 		return say_error(-EINVAL, say, len,
 			"no error '%.20s'; expected rnr, access, invalid, operational or retry",
 			name);
-	lock();
-	err = fault_insert();
+	lock(l);
+	err = fault_insert(l);
 	if (err == 0) {
-		err = fns_wire_fault_inject(fault, qpn, (enum fns_fault_error)what, count);
+		err = fns_wire_fault_inject(l->fault, qpn, (enum fns_fault_error)what, count);
 		if (err && err != -EBUSY)
-			fault_try_remove();
+			fault_try_remove(l);
 	}
-	unlock();
+	unlock(l);
 	return inject_explain(err, qpn, (enum fns_fault_error)what, say, len);
 }
 
@@ -209,49 +205,49 @@ static uint64_t stamp(void)
 	return fns_clock_now_ns() + (uint64_t)epoch_ns;
 }
 
-int fns_lab_capture_start(int fd, char *say, size_t len)
+int fns_lab_capture_start(struct fns_lab *l, int fd, char *say, size_t len)
 {
 	char app[64], comm[16] = "";
-	struct fns_capture_cfg cfg = {.fd = fd, .app = app, .now_ns = stamp, .wire = fns_here.wire};
+	struct fns_capture_cfg cfg = {.fd = fd, .app = app, .now_ns = stamp, .wire = l->wire};
 	struct fns_capture *c;
 	int err, flags = fd >= 0 ? fcntl(fd, F_GETFL) : -1;
 
 	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
 		return say_error(-EBADF, say, len, "no file to write to came with the request");
-	lock();
-	if (capture) {
-		unlock();
+	lock(l);
+	if (l->capture) {
+		unlock(l);
 		return say_error(-EEXIST, say, len, "a capture of pid %ld is under way already",
 			(long)getpid());
 	}
-	unlock();
-	memcpy(comm, fns_here.stats->comm, sizeof(comm) - 1);
+	unlock(l);
+	memcpy(comm, l->stats->comm, sizeof(comm) - 1);
 	snprintf(app, sizeof(app), "FlexiNS, pid %ld (%s)", (long)getpid(), comm);
 	/* One difference for the whole file: a step of the calendar clock does not reorder it. */
 	epoch_ns = (int64_t)(fns_clock_wall_ns() - fns_clock_now_ns());
 	err = fns_capture_create(&cfg, &c);
 	if (err)
 		return say_error(err, say, len, "cannot capture: %s", strerror(-err));
-	lock();
-	capture = c;
-	capture_fd = fd;
-	fns_here.wire->tap = fns_capture_tap(c);
-	fns_here.wire->ops->shut(fns_here.wire, true);
-	unlock();
+	lock(l);
+	l->capture = c;
+	l->capture_fd = fd;
+	l->wire->tap = fns_capture_tap(c);
+	l->wire->ops->shut(l->wire, true);
+	unlock(l);
 	return 0;
 }
 
-int fns_lab_capture_stop(char *say, size_t len)
+int fns_lab_capture_stop(struct fns_lab *l, char *say, size_t len)
 {
 	struct fns_capture *c;
 
-	lock();
-	c = capture;
-	capture = NULL;
-	capture_fd = -1;
-	fns_here.wire->tap = NULL;
-	fns_here.wire->ops->shut(fns_here.wire, fault != NULL);
-	unlock();
+	lock(l);
+	c = l->capture;
+	l->capture = NULL;
+	l->capture_fd = -1;
+	l->wire->tap = NULL;
+	l->wire->ops->shut(l->wire, l->fault != NULL);
+	unlock(l);
 	if (!c)
 		return say_error(
 			-ENOENT, say, len, "no capture of pid %ld is under way", (long)getpid());
@@ -312,13 +308,13 @@ static int capture_open(const char *name, char path[static PATH_MAX])
 	return fd;
 }
 
-bool fns_lab_start(char *err, unsigned errlen)
+bool fns_lab_start(struct fns_lab *l, char *err, unsigned errlen)
 {
 	const char *spec = getenv("FLEXINS_FAULT"), *file = getenv("FLEXINS_CAPTURE");
 	char say[256] = "", path[PATH_MAX];
 	int fd;
 
-	if (spec && *spec && fns_lab_fault_set(spec, say, sizeof(say)) < 0) {
+	if (spec && *spec && fns_lab_fault_set(l, spec, say, sizeof(say)) < 0) {
 		snprintf(err, errlen, "FLEXINS_FAULT: %s", *say ? say : "no memory");
 		return false;
 	}
@@ -330,7 +326,7 @@ bool fns_lab_start(char *err, unsigned errlen)
 			err, errlen, "cannot write the capture file %s: %s", path, strerror(errno));
 		return false;
 	}
-	if (fns_lab_capture_start(fd, say, sizeof(say)) < 0) {
+	if (fns_lab_capture_start(l, fd, say, sizeof(say)) < 0) {
 		snprintf(err, errlen, "%s", say);
 		close(fd);
 		return false;
@@ -339,19 +335,19 @@ bool fns_lab_start(char *err, unsigned errlen)
 	return true;
 }
 
-void fns_lab_end(void)
+void fns_lab_end(struct fns_lab *l)
 {
-	if (!capture)
+	if (!l->capture)
 		return;
-	fns_here.wire->tap = NULL;
-	if (fns_capture_destroy(capture, END_WAIT_MS) < 0)
+	l->wire->tap = NULL;
+	if (fns_capture_destroy(l->capture, END_WAIT_MS) < 0)
 		fns_log(FNS_LOG_WARN, "the capture is not complete");
-	capture = NULL;
+	l->capture = NULL;
 }
 
-void fns_lab_forget(void)
+void fns_lab_forget(struct fns_lab *l)
 {
-	if (capture_fd >= 0)
-		close(capture_fd);
-	capture_fd = -1;
+	if (l->capture_fd >= 0)
+		close(l->capture_fd);
+	l->capture_fd = -1;
 }

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket of this process, served by the helper thread between two advances. Requests
+ * The control socket of this process, served by the thread that runs its engine, between two
+ * advances. Requests
  * are hostile input: fixed size, checked, and nothing that they ask for may block. A verb is one
  * line in the table below.
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/util.h"
-#include "inline/inline_priv.h"
-#include "inline/lab.h"
+#include "host/remote.h"
 #include "pipe/remote.h"
 
 #define CONNS 8u /* at a time; another one displaces the oldest */
 
 struct request {
+	struct fns_lab *lab;
 	const struct fns_remote_msg *msg;
 	int *fd;     /* that came with it, -1: none; set to -1 by who keeps it */
 	char *reply; /* FNS_REMOTE_TEXT bytes, zeroed */
@@ -25,28 +25,28 @@ struct request {
 
 static int fault_set(const struct request *r)
 {
-	return fns_lab_fault_set(r->msg->text, r->reply, FNS_REMOTE_TEXT);
+	return fns_lab_fault_set(r->lab, r->msg->text, r->reply, FNS_REMOTE_TEXT);
 }
 
 static int fault_clear(const struct request *r)
 {
-	return fns_lab_fault_set(NULL, r->reply, FNS_REMOTE_TEXT);
+	return fns_lab_fault_set(r->lab, NULL, r->reply, FNS_REMOTE_TEXT);
 }
 
 static int fault_show(const struct request *r)
 {
-	return fns_lab_fault_show(r->reply, FNS_REMOTE_TEXT);
+	return fns_lab_fault_show(r->lab, r->reply, FNS_REMOTE_TEXT);
 }
 
 static int fault_inject(const struct request *r)
 {
 	return fns_lab_fault_inject(
-		r->msg->qpn, r->msg->text, r->msg->count, r->reply, FNS_REMOTE_TEXT);
+		r->lab, r->msg->qpn, r->msg->text, r->msg->count, r->reply, FNS_REMOTE_TEXT);
 }
 
 static int capture_start(const struct request *r)
 {
-	int err = fns_lab_capture_start(*r->fd, r->reply, FNS_REMOTE_TEXT);
+	int err = fns_lab_capture_start(r->lab, *r->fd, r->reply, FNS_REMOTE_TEXT);
 
 	if (err == 0)
 		*r->fd = -1;
@@ -55,10 +55,10 @@ static int capture_start(const struct request *r)
 
 static int capture_stop(const struct request *r)
 {
-	return fns_lab_capture_stop(r->reply, FNS_REMOTE_TEXT);
+	return fns_lab_capture_stop(r->lab, r->reply, FNS_REMOTE_TEXT);
 }
 
-/* Each runs in the helper thread, not under the engine's lock: it takes it. */
+/* Each runs in the thread that calls fns_host_remote_event(), and takes the engine's lock. */
 static const struct {
 	const char *verb;
 	int (*fn)(const struct request *r);
@@ -71,6 +71,7 @@ static const struct {
 	{"fault-show", fault_show},
 };
 
+static struct fns_host_remote_cfg cfg;
 static int listener = -1;
 static int conn[CONNS] = {-1, -1, -1, -1, -1, -1, -1, -1};
 static unsigned next_conn;
@@ -84,7 +85,6 @@ static void conn_close(unsigned i)
 
 static void conn_accept(void)
 {
-	struct epoll_event ev = {.events = EPOLLIN};
 	struct ucred cred = {0};
 	socklen_t len = sizeof(cred);
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -97,8 +97,7 @@ static void conn_accept(void)
 		return;
 	}
 	conn_close(next_conn);
-	ev.data.u32 = FNS_EV_REMOTE_CONN + next_conn;
-	if (epoll_ctl(fns_here.epfd, EPOLL_CTL_ADD, fd, &ev) < 0) {
+	if (!cfg.watch(cfg.ctx, fd, 1 + next_conn)) {
 		close(fd);
 		return;
 	}
@@ -113,7 +112,7 @@ static bool text_ends(const char *s, size_t len)
 
 static int serve(const struct fns_remote_msg *m, int *fd, char *reply)
 {
-	const struct request r = {.msg = m, .fd = fd, .reply = reply};
+	const struct request r = {.lab = cfg.lab, .msg = m, .fd = fd, .reply = reply};
 
 	if (m->magic != FNS_REMOTE_MAGIC || !text_ends(m->verb, sizeof(m->verb)) ||
 		!text_ends(m->text, sizeof(m->text)))
@@ -176,25 +175,24 @@ static void conn_serve(unsigned i)
 		conn_close(i);
 }
 
-void fns_remote_event(uint32_t tag)
+void fns_host_remote_event(uint32_t index)
 {
-	if (tag == FNS_EV_REMOTE)
+	if (index == 0)
 		conn_accept();
-	else if (tag - FNS_EV_REMOTE_CONN < CONNS && conn[tag - FNS_EV_REMOTE_CONN] >= 0)
-		conn_serve(tag - FNS_EV_REMOTE_CONN);
+	else if (index <= CONNS && conn[index - 1] >= 0)
+		conn_serve(index - 1);
 }
 
-void fns_remote_start(void)
+void fns_host_remote_start(const struct fns_host_remote_cfg *c)
 {
-	struct epoll_event ev = {.events = EPOLLIN, .data.u32 = FNS_EV_REMOTE};
 	struct sockaddr_un sa;
 	socklen_t len = fns_remote_address(&sa, (long)getpid());
 
+	cfg = *c;
 	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* Taken: by a process of this number in another PID namespace. It has the name then. */
 	if (listener < 0 || bind(listener, (struct sockaddr *)&sa, len) < 0 ||
-		listen(listener, 4) < 0 ||
-		epoll_ctl(fns_here.epfd, EPOLL_CTL_ADD, listener, &ev) < 0) {
+		listen(listener, 4) < 0 || !cfg.watch(cfg.ctx, listener, 0)) {
 		fns_log(FNS_LOG_INFO, "no control socket, so no `flexins fault --pid`: %s",
 			strerror(errno));
 		if (listener >= 0)
@@ -203,7 +201,7 @@ void fns_remote_start(void)
 	}
 }
 
-void fns_remote_forget(void)
+void fns_host_remote_forget(void)
 {
 	for (unsigned i = 0; i < CONNS; i++)
 		conn_close(i);

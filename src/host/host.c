@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Statistics page, environment, and carrying hellos, for whoever runs an engine. See host.h. */
+#include "host/host.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "transport/nic.h"
+
+struct fns_stats *fns_host_stats_make(int *fd)
+{
+	struct fns_stats *s;
+
+	*fd = memfd_create("flexins-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (*fd < 0 || ftruncate(*fd, sizeof(*s)) < 0)
+		return NULL;
+	fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+	if (s == MAP_FAILED)
+		return NULL;
+	s->pid = (uint32_t)getpid();
+	pthread_getname_np(pthread_self(), s->comm, sizeof(s->comm));
+	return s;
+}
+
+void fns_host_stats_log(const struct fns_stats *s)
+{
+	static const char *const name[] = {
+#define X(n, text) #n,
+		FNS_COUNTERS(X)
+#undef X
+	};
+	char line[2048];
+	size_t at = 0;
+	unsigned i;
+
+	for (i = 0; i < FNS_C_COUNT && at < sizeof(line); i++) {
+		uint64_t v = atomic_load_explicit(&s->counter[i], memory_order_relaxed);
+
+		if (v)
+			at += (size_t)snprintf(line + at, sizeof(line) - at, " %s=%llu", name[i],
+				(unsigned long long)v);
+	}
+	if (at)
+		fns_log(FNS_LOG_INFO, "counters of pid %d:%s", (int)getpid(), line);
+}
+
+bool fns_host_env_off(const char *name)
+{
+	const char *v = getenv(name);
+
+	return v && (strcmp(v, "off") == 0 || strcmp(v, "0") == 0);
+}
+
+const char *fns_host_own_dir(char *buf, size_t len)
+{
+	Dl_info info;
+	char *slash;
+
+	if (!dladdr((void *)(uintptr_t)&fns_host_own_dir, &info) || !info.dli_fname)
+		return NULL;
+	snprintf(buf, len, "%s", info.dli_fname);
+	slash = strrchr(buf, '/');
+	if (!slash)
+		return NULL;
+	*slash = '\0';
+	return buf;
+}
+
+uint32_t fns_host_read_budget(int sock)
+{
+	socklen_t len = sizeof(int);
+	int rcvbuf = 0;
+
+	if (getsockopt(sock, SOL_SOCKET, SO_RCVBUF, &rcvbuf, &len) < 0)
+		return 0;
+	return fns_rcvbuf_share((uint32_t)rcvbuf);
+}
+
+bool fns_host_wire_choice(enum fns_wire_choice *out, char *err, size_t errlen)
+{
+	const char *v = getenv("FLEXINS_WIRE");
+
+	*out = FNS_WIRE_AUTO;
+	if (!v || !*v || fns_wire_choice_parse(v, out))
+		return true;
+	snprintf(err, errlen, "FLEXINS_WIRE='%s': expected " FNS_WIRE_CHOICES, v);
+	return false;
+}
+
+bool fns_host_modes(struct fns_modes *out, enum fns_wire_choice *wire, char *err, size_t errlen)
+{
+	const char *tx = getenv("FLEXINS_TX"), *rx = getenv("FLEXINS_RX");
+	const char *pipe_mode = getenv("FLEXINS_PIPE");
+
+	if (!fns_tx_mode_parse(tx, out)) {
+		snprintf(err, errlen, "FLEXINS_TX='%s': expected " FNS_TX_EXPECTED, tx);
+		return false;
+	}
+	if (!fns_rx_mode_parse(rx, out)) {
+		snprintf(err, errlen, "FLEXINS_RX='%s': expected " FNS_RX_EXPECTED, rx);
+		return false;
+	}
+	if (!fns_pipe_mode_parse(pipe_mode, out)) {
+		snprintf(err, errlen, "FLEXINS_PIPE='%s': expected " FNS_PIPE_EXPECTED, pipe_mode);
+		return false;
+	}
+	if (out->rx == FNS_RXM_IN_CACHE)
+		return true;
+	if (*wire == FNS_WIRE_SHM) {
+		snprintf(err, errlen, "FLEXINS_RX='%s' with FLEXINS_WIRE=shm: " FNS_RX_NOT_SHM, rx);
+		return false;
+	}
+	*wire = FNS_WIRE_UDP;
+	return true;
+}
+
+void fns_host_hello_carry(
+	struct fns_host_hello *h, struct fns_engine *e, const struct fns_lease *l, bool keeper)
+{
+	struct fns_engine_address a;
+	bool can = keeper && !h->given_up;
+
+	while (can && h->outstanding < FNS_KEEPER_PEER_ASKS && fns_engine_hello_next(e, &a)) {
+		/* If that fails the keeper is dying, and this one is asked again after it. */
+		if (fns_keeper_peer_ask(l, &a.local, &a.remote, a.ifindex) == 0)
+			h->outstanding++;
+	}
+	h->full = !can || h->outstanding == FNS_KEEPER_PEER_ASKS;
+}
+
+int fns_host_hello_take(
+	struct fns_host_hello *h, const struct fns_lease *l, struct fns_keeper_peer_info *out)
+{
+	int rc = fns_keeper_peer_take(l, out);
+
+	if ((rc == 0 || rc == -EBUSY) && h->outstanding)
+		h->outstanding--;
+	if (rc == -EPROTO) {
+		fns_log(FNS_LOG_WARN, "the keeper's answer makes no sense; is flexinsd old?");
+		h->given_up = true;
+	}
+	return rc;
+}
