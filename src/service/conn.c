@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One application of the service: its messages, the control operations that it asks for, the events
- * that it is told, and its end. Everything it sends is hostile. Called by worker.c, and by the
+ * One application of the service: its arrival, its messages, the events that it is told, and its
+ * end. Everything it sends is hostile. Called by worker.c, and by the
  * engine for events; the worker's thread only.
  */
 #include <errno.h>
@@ -20,7 +20,6 @@
 #include "service/service_priv.h"
 
 #define MESSAGES_MAX 16u /* read in one go: others want their turn */
-#define CQ_LOG2_MAX  22u /* the engine's */
 
 /* --- out --- */
 
@@ -49,7 +48,7 @@ static bool out_grow(struct fns_service_conn *c)
 	return true;
 }
 
-static void doom(struct fns_service_conn *c, const char *why)
+void fns_service_conn_doom(struct fns_service_conn *c, const char *why)
 {
 	if (!c->doomed) {
 		c->doomed = why;
@@ -57,11 +56,7 @@ static void doom(struct fns_service_conn *c, const char *why)
 	}
 }
 
-/*
- * Never blocks, and never calls the engine: the engine may be calling. A message that cannot be
- * sent now waits; an application that does not read its messages is thrown out.
- */
-static void say(struct fns_service_conn *c, const struct fns_service_msg *m)
+void fns_service_conn_say(struct fns_service_conn *c, const struct fns_service_msg *m)
 {
 	if (c->state != FNS_SERVICE_OPEN || c->doomed)
 		return;
@@ -71,13 +66,13 @@ static void say(struct fns_service_conn *c, const struct fns_service_msg *m)
 		if (rc == 0)
 			return;
 		if (rc != -EAGAIN) {
-			doom(c, "its connection is broken");
+			fns_service_conn_doom(c, "its connection is broken");
 			return;
 		}
 		watch_out(c, true);
 	}
 	if (c->out_n == c->out_size && !out_grow(c)) {
-		doom(c, "it does not read its messages");
+		fns_service_conn_doom(c, "it does not read its messages");
 		return;
 	}
 	c->out[(c->out_head + c->out_n++) & (c->out_size - 1)] = *m;
@@ -91,7 +86,7 @@ static void say_waiting(struct fns_service_conn *c)
 		if (rc == -EAGAIN)
 			return;
 		if (rc) {
-			doom(c, "its connection is broken");
+			fns_service_conn_doom(c, "its connection is broken");
 			return;
 		}
 		c->out_head = (c->out_head + 1) & (c->out_size - 1);
@@ -109,7 +104,7 @@ void fns_service_comp_event(void *ctx, uint64_t channel, uint64_t cookie)
 	fns_service_msg_init(&m, FNS_SERVICE_COMP);
 	m.comp.channel = q->channel;
 	m.comp.cq = q->cookie;
-	say(q->conn, &m);
+	fns_service_conn_say(q->conn, &m);
 }
 
 void fns_service_async_event(void *ctx, const struct fns_event *ev)
@@ -125,7 +120,7 @@ void fns_service_async_event(void *ctx, const struct fns_event *ev)
 	m.event = *ev;
 	if (ev->type == FNS_EVENT_CQ_ERR)
 		m.event.cookie = ((const struct fns_service_cq *)(uintptr_t)ev->cookie)->cookie;
-	say(c, &m);
+	fns_service_conn_say(c, &m);
 }
 
 bool fns_service_atomic(void *ctx, uint32_t space, uint32_t id, uint64_t addr, bool compare_swap,
@@ -143,266 +138,8 @@ bool fns_service_atomic(void *ctx, uint32_t space, uint32_t id, uint64_t addr, b
 	m.atomic.compare_swap = compare_swap;
 	m.atomic.swap_add = swap_add;
 	m.atomic.compare = compare;
-	say(c, &m);
+	fns_service_conn_say(c, &m);
 	return !c->doomed;
-}
-
-/* --- completion rings --- */
-
-static struct fns_service_cq **cq_slot(struct fns_service_worker *w, uint32_t handle)
-{
-	uint32_t i = (handle & 0xffffff) - 1;
-
-	return i < w->cq_size ? &w->cq[i] : NULL;
-}
-
-/* The application's queue by handle; NULL: it has no such. */
-static struct fns_service_cq *cq_find(struct fns_service_conn *c, uint32_t handle)
-{
-	struct fns_service_cq **slot = cq_slot(c->w, handle);
-
-	return slot && *slot && (*slot)->handle == handle && (*slot)->conn == c ? *slot : NULL;
-}
-
-/* Room in the table for any handle that the engine may give out next. */
-static bool cq_reserve(struct fns_service_worker *w, uint32_t handle)
-{
-	uint32_t want = handle & 0xffffff, size = FNS_MAX(w->cq_size, 64u);
-	struct fns_service_cq **cq;
-
-	if (want <= w->cq_size)
-		return true;
-	while (size < want)
-		size *= 2;
-	cq = realloc(w->cq, size * sizeof(*cq));
-	if (!cq)
-		return false;
-	memset(cq + w->cq_size, 0, (size - w->cq_size) * sizeof(*cq));
-	w->cq = cq;
-	w->cq_size = size;
-	return true;
-}
-
-static void cq_free(struct fns_service_cq *q)
-{
-	*cq_slot(q->conn->w, q->handle) = NULL;
-	munmap(q->ring, q->bytes);
-	q->conn->n_rings--;
-	free(q);
-}
-
-static void cqs_free_of_client(struct fns_service_conn *c, uint32_t client)
-{
-	for (uint32_t i = 0; c->n_rings && i < c->w->cq_size; i++)
-		if (c->w->cq[i] && c->w->cq[i]->conn == c && c->w->cq[i]->client == client)
-			cq_free(c->w->cq[i]);
-}
-
-/* --- control operations --- */
-
-/* What the operation in c->msg brought along and did not come to use. */
-static void op_drop(struct fns_service_conn *c)
-{
-	if (c->fd >= 0)
-		close(c->fd);
-	c->fd = -1;
-	if (c->new_ring) {
-		munmap(c->new_ring, c->new_bytes);
-		c->n_rings--;
-	}
-	c->new_ring = NULL;
-	free(c->new_cq);
-	c->new_cq = NULL;
-	c->busy = false;
-}
-
-/* Maps the ring that came with CQ_CREATE and CQ_RESIZE. 0 or negative errno. */
-static int op_ring(struct fns_service_conn *c)
-{
-	const struct fns_ctl *m = &c->msg.ctl.ctl;
-	const char *why;
-
-	if (m->cq.log2 > CQ_LOG2_MAX)
-		return -EINVAL;
-	if (c->n_rings >= FNS_SERVICE_RINGS)
-		return -ENOMEM;
-	c->new_bytes = fns_service_cq_bytes(m->cq.log2);
-	c->new_ring = fns_service_map(c->fd, c->new_bytes, &why);
-	if (!c->new_ring) {
-		fns_log(FNS_LOG_WARN, "pid %d: %s", (int)c->pid, why);
-		return -EINVAL;
-	}
-	c->n_rings++;
-	if (m->op == FNS_CTL_CQ_CREATE) {
-		c->new_cq = calloc(1, sizeof(*c->new_cq));
-		if (!c->new_cq)
-			return -ENOMEM;
-		*c->new_cq = (struct fns_service_cq){.conn = c,
-			.client = m->client,
-			.cookie = m->cookie,
-			.channel = m->cq.channel};
-	}
-	return 0;
-}
-
-/* A place among the application's clients; NULL: it has too many. */
-static uint32_t *client_slot(struct fns_service_conn *c, uint32_t client)
-{
-	for (unsigned i = 0; i < FNS_SERVICE_CLIENTS; i++)
-		if (c->client[i] == client)
-			return &c->client[i];
-	return NULL;
-}
-
-static void client_gone(struct fns_service_conn *c, uint32_t client)
-{
-	uint32_t *slot = client_slot(c, client);
-
-	if (slot)
-		*slot = 0;
-	c->w->of_client[client] = NULL;
-	cqs_free_of_client(c, client);
-}
-
-/* The engine has done what c->msg asks for: m, as the engine left it. */
-static void op_succeeded(struct fns_service_conn *c, const struct fns_ctl *m)
-{
-	struct fns_service_worker *w = c->w;
-	struct fns_service_cq *q;
-
-	switch (m->op) {
-	case FNS_CTL_CLIENT_OPEN:
-		*client_slot(c, 0) = m->client;
-		w->of_client[m->client] = c;
-		break;
-	case FNS_CTL_CLIENT_CLOSE:
-		client_gone(c, m->client);
-		break;
-	case FNS_CTL_CQ_CREATE:
-		q = c->new_cq;
-		q->handle = m->handle;
-		q->ring = c->new_ring;
-		q->bytes = c->new_bytes;
-		*cq_slot(w, m->handle) = q;
-		c->new_cq = NULL;
-		c->new_ring = NULL;
-		break;
-	case FNS_CTL_CQ_RESIZE:
-		q = cq_find(c, m->handle);
-		munmap(q->ring, q->bytes);
-		c->n_rings--;
-		q->ring = c->new_ring;
-		q->bytes = c->new_bytes;
-		c->new_ring = NULL;
-		break;
-	case FNS_CTL_CQ_DESTROY:
-		cq_free(cq_find(c, m->handle));
-		break;
-	case FNS_CTL_QP_CREATE:
-		atomic_store_explicit(&w->stats->qp[m->handle & 0xffff].pid, (uint32_t)c->pid,
-			memory_order_relaxed);
-		break;
-	default:
-		break;
-	}
-}
-
-static bool offers_memory(const struct fns_service_conn *c)
-{
-	uint32_t op = c->msg.ctl.ctl.op;
-
-	return c->fd >= 0 && (op == FNS_CTL_MR_REG || op == FNS_CTL_MR_REREG);
-}
-
-/* Asks the engine for what c->msg says. -EAGAIN: it was too busy. */
-static int op_try(struct fns_service_conn *c)
-{
-	const uint32_t writes =
-		FNS_ACCESS_LOCAL_WRITE | FNS_ACCESS_REMOTE_WRITE | FNS_ACCESS_REMOTE_ATOMIC;
-	const struct fns_ctl *asked = &c->msg.ctl.ctl;
-	struct fns_ctl m = *asked;
-	bool cq = m.op == FNS_CTL_CQ_CREATE || m.op == FNS_CTL_CQ_RESIZE;
-	int err;
-
-	if (cq) {
-		m.cq.ring = (uintptr_t)c->new_ring;
-		if (c->new_cq)
-			m.cookie = (uintptr_t)c->new_cq;
-	}
-	if (m.op == FNS_CTL_CQ_RESIZE && !cq_find(c, m.handle))
-		return -EINVAL;
-	if (m.op == FNS_CTL_CLIENT_OPEN && !client_slot(c, 0))
-		return -EMFILE;
-	if (offers_memory(c)) {
-		err = fns_dma_process_offer(c->w->dma, c->app, m.mr.addr, m.mr.len, c->fd,
-			c->msg.ctl.file_off, (m.mr.access & writes) != 0);
-		if (err)
-			fns_log(FNS_LOG_DEBUG, "pid %d: memory is not mapped here: %s", (int)c->pid,
-				strerror(-err));
-	}
-	fns_engine_control_app(c->w->engine, c->app, &m, fns_clock_now_ns());
-	if (offers_memory(c)) /* take it back, if it was not taken */
-		(void)fns_dma_process_offer(c->w->dma, c->app, 0, 0, -1, 0, false);
-	if (m.result == 0 && m.op == FNS_CTL_CQ_CREATE && !cq_reserve(c->w, m.handle)) {
-		struct fns_ctl undo = {
-			.op = FNS_CTL_CQ_DESTROY, .client = m.client, .handle = m.handle};
-
-		fns_engine_control_app(c->w->engine, c->app, &undo, fns_clock_now_ns());
-		return -ENOMEM;
-	}
-	if (m.result < 0)
-		return m.result;
-	op_succeeded(c, &m);
-	if (cq) { /* the application's own words, not our addresses */
-		m.cq = asked->cq;
-		m.cookie = asked->cookie;
-	}
-	c->msg.ctl.ctl = m;
-	return 0;
-}
-
-/* One more try; tells the application unless the engine is still too busy. */
-static void op_step(struct fns_service_conn *c, uint64_t now)
-{
-	int err = op_try(c);
-
-	if (err == -EAGAIN && now < c->since_ns + FNS_SERVICE_BUSY_NS) {
-		if (!c->busy)
-			c->w->n_waiting++;
-		c->busy = true;
-		return;
-	}
-	op_drop(c);
-	c->msg.type = FNS_SERVICE_DONE;
-	c->msg.ctl.ctl.result = err == -EAGAIN ? -EBUSY : err;
-	say(c, &c->msg);
-}
-
-/* Takes fd over. */
-static void on_ctl(struct fns_service_conn *c, const struct fns_service_msg *m, int fd)
-{
-	uint32_t op = m->ctl.ctl.op;
-	int err = 0;
-
-	if (c->busy) {
-		if (fd >= 0)
-			close(fd);
-		doom(c, "it asks before it was answered");
-		return;
-	}
-	c->msg = *m;
-	c->fd = fd;
-	c->since_ns = fns_clock_now_ns();
-	if (op == FNS_CTL_CQ_CREATE || op == FNS_CTL_CQ_RESIZE)
-		err = op_ring(c);
-	if (err) {
-		op_drop(c);
-		c->msg.type = FNS_SERVICE_DONE;
-		c->msg.ctl.ctl.result = err;
-		say(c, &c->msg);
-		return;
-	}
-	op_step(c, c->since_ns);
 }
 
 /* --- arrival --- */
@@ -415,7 +152,7 @@ static void refuse(struct fns_service_conn *c, int err, const char *text)
 	m.result = err;
 	snprintf(m.text, sizeof(m.text), "%s", text);
 	(void)fns_service_msg_send(c->sock, &m, -1, MSG_DONTWAIT);
-	doom(c, text);
+	fns_service_conn_doom(c, text);
 }
 
 /* Is the memory that we reach by its process number the one that the ring file is mapped in? */
@@ -473,7 +210,7 @@ static void on_hello(struct fns_service_conn *c, const struct fns_service_msg *m
 	reply.welcome.prefix = w->lease.prefix;
 	c->state = FNS_SERVICE_OPEN;
 	if (fns_service_msg_send(c->sock, &reply, c->wake, MSG_DONTWAIT))
-		doom(c, "its connection is broken");
+		fns_service_conn_doom(c, "its connection is broken");
 	else
 		fns_log(FNS_LOG_INFO, "engine %u serves pid %d", w->index, (int)c->pid);
 }
@@ -547,7 +284,7 @@ void fns_service_conn_end(struct fns_service_conn *c, const char *why)
 	c->state = FNS_SERVICE_DYING;
 	fns_engine_detach_app(w->engine, c->app);
 	fns_dma_process_close(w->dma, c->app);
-	op_drop(c);
+	fns_service_op_drop(c);
 	unwatch_close(w, &c->sock);
 	unwatch_close(w, &c->pidfd);
 	unwatch_close(w, &c->wake);
@@ -569,7 +306,7 @@ static bool died(struct fns_service_conn *c, uint64_t now)
 			continue;
 		fns_engine_control_app(c->w->engine, c->app, &m, now);
 		if (m.result == 0)
-			client_gone(c, m.client);
+			fns_service_client_gone(c, m.client);
 		else
 			left = true;
 	}
@@ -598,7 +335,7 @@ void fns_service_conns_retry(struct fns_service_worker *w, uint64_t now)
 			continue;
 		}
 		if (c->busy)
-			op_step(c, now);
+			fns_service_op_retry(c, now);
 		waiting += c->busy || c->doomed || c->state == FNS_SERVICE_NEW;
 	}
 	w->n_waiting = waiting;
@@ -617,7 +354,7 @@ void fns_service_conn_event(struct fns_service_conn *c, uint32_t events)
 		if (rc == -EAGAIN)
 			return;
 		if (rc == -EPROTO) {
-			doom(c, "it sends what is no message");
+			fns_service_conn_doom(c, "it sends what is no message");
 			return;
 		}
 		if (rc) {
@@ -627,7 +364,7 @@ void fns_service_conn_event(struct fns_service_conn *c, uint32_t events)
 		if (c->state == FNS_SERVICE_NEW && m.type == FNS_SERVICE_HELLO) {
 			on_hello(c, &m, fd);
 		} else if (c->state == FNS_SERVICE_OPEN && m.type == FNS_SERVICE_CTL) {
-			on_ctl(c, &m, fd);
+			fns_service_op_start(c, &m, fd);
 		} else {
 			if (fd >= 0)
 				close(fd);
@@ -636,7 +373,7 @@ void fns_service_conn_event(struct fns_service_conn *c, uint32_t events)
 				(void)fns_dma_process_atomic_done(
 					c->w->dma, c->app, m.atomic.id, m.result, m.atomic.found);
 			else
-				doom(c, "it sends a message out of turn");
+				fns_service_conn_doom(c, "it sends a message out of turn");
 		}
 	}
 }

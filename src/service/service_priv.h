@@ -152,6 +152,13 @@ void fns_service_conn_new(struct fns_service_worker *w, const struct fns_service
 void fns_service_conn_event(struct fns_service_conn *c, uint32_t events);
 /* Its process has ended, or it is thrown out: why is for the log, NULL: it left. */
 void fns_service_conn_end(struct fns_service_conn *c, const char *why);
+/* To be thrown out at the next opportunity: the engine may be calling. */
+void fns_service_conn_doom(struct fns_service_conn *c, const char *why);
+/*
+ * Never blocks, and never calls the engine. A message that cannot be sent now waits; an application
+ * that does not read its messages is thrown out.
+ */
+void fns_service_conn_say(struct fns_service_conn *c, const struct fns_service_msg *m);
 /* Tries operations again that found the engine busy, and frees what has died. */
 void fns_service_conns_retry(struct fns_service_worker *w, uint64_t now_ns);
 /* The engine's upcalls; ctx is the worker. */
@@ -160,6 +167,16 @@ void fns_service_async_event(void *ctx, const struct fns_event *ev);
 /* The DMA backend's. */
 bool fns_service_atomic(void *ctx, uint32_t space, uint32_t id, uint64_t addr, bool compare_swap,
 	uint64_t swap_add, uint64_t compare);
+
+/* --- op.c; likewise --- */
+/* A control operation that the application asks for. Takes fd over. */
+void fns_service_op_start(struct fns_service_conn *c, const struct fns_service_msg *m, int fd);
+/* Asks the engine for it; answers the application unless the engine is too busy still. */
+void fns_service_op_retry(struct fns_service_conn *c, uint64_t now);
+/* Forgets the operation under way, and what it brought along. */
+void fns_service_op_drop(struct fns_service_conn *c);
+/* The engine has closed this client. */
+void fns_service_client_gone(struct fns_service_conn *c, uint32_t client);
 
 /* --- map.c --- */
 /*
