@@ -647,7 +647,7 @@ TABLE = [
     Case("the data sent is the data received, over shm", program("integrity", "shm")),
     *[Case(f"posted and not polled for, over {w}", program("postquiet", w)) for w in ("udp", "shm")],
     Case("fork: the child's contexts are dead", program("forkchild")),
-    Case("memory of all kinds, and atomics in it", program("shared")),
+    *[Case(f"memory of all kinds, and atomics in it, over {w}", program("shared", w)) for w in ("udp", "shm")],
     Case("faults and captures: usage errors", bad_faults),
     *[under_faults(cmd) for cmd in ("ib_write_bw -n 600", "ib_send_bw -n 600", "ib_read_bw -n 600", "ib_atomic_bw -n 3000")],
     *[under_faults(cmd, topology="shm") for cmd in ("ib_send_bw -n 600", "ib_read_bw -n 600")],

@@ -153,7 +153,7 @@ TABLE = [
     served(Case("forbidden destroy orders", program("destroyorder"))),
     served(Case("memory unmapped or protected after registration", program("unmapped"))),
     served(Case("protection errors, lengths, RNR, flushes", program("errors"))),
-    served(Case("memory of all kinds, and atomics in it", program("shared"))),
+    *[served(Case(f"memory of all kinds, and atomics in it, over {w}", program("shared", w))) for w in ("udp", "shm")],
     served(under_faults("ib_send_bw -n 300")),
     served(pingpong_under_faults("ibv_rc_pingpong -g 0 -c -n 20000")),
     served(injected("access", "", "ib_write_bw -D 300", 10)),
