@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A worker of the service with a wire that leads back to itself, and applications as a test wants
- * them: each a connection, a ring and whatever it chooses to send. All in one thread. Included by
- * one test.
+ * them: each a connection, a ring and whatever it chooses to send.
  */
 #ifndef TEST_SERVICE_BENCH_H
 #define TEST_SERVICE_BENCH_H
@@ -12,11 +11,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -39,7 +40,7 @@ struct loop_wire {
 	} buf[LOOP_BUFS];
 };
 
-static int loop_path_get(struct fns_wire *w, const struct fns_gid *local,
+static inline int loop_path_get(struct fns_wire *w, const struct fns_gid *local,
 	const struct fns_gid *remote, uint32_t ifindex, uint8_t prefix, uint8_t tos, uint8_t ttl,
 	struct fns_path **out)
 {
@@ -52,12 +53,12 @@ static int loop_path_get(struct fns_wire *w, const struct fns_gid *local,
 	return 0;
 }
 
-static void loop_path_put(struct fns_wire *w, struct fns_path *p)
+static inline void loop_path_put(struct fns_wire *w, struct fns_path *p)
 {
 	free(p);
 }
 
-static unsigned loop_tx(struct fns_wire *base, struct fns_frame *f, unsigned n)
+static inline unsigned loop_tx(struct fns_wire *base, struct fns_frame *f, unsigned n)
 {
 	struct loop_wire *w = (struct loop_wire *)base;
 	unsigned i;
@@ -82,7 +83,7 @@ static unsigned loop_tx(struct fns_wire *base, struct fns_frame *f, unsigned n)
 	return i;
 }
 
-static unsigned loop_rx(struct fns_wire *base, struct fns_rx_view *v, unsigned max)
+static inline unsigned loop_rx(struct fns_wire *base, struct fns_rx_view *v, unsigned max)
 {
 	struct loop_wire *w = (struct loop_wire *)base;
 	unsigned n;
@@ -100,31 +101,31 @@ static unsigned loop_rx(struct fns_wire *base, struct fns_rx_view *v, unsigned m
 	return n;
 }
 
-static void loop_release(struct fns_wire *w, struct fns_rx_view *v)
+static inline void loop_release(struct fns_wire *w, struct fns_rx_view *v)
 {
 	*(bool *)v->buf = false;
 }
 
-static uint32_t loop_cost(struct fns_wire *w, uint32_t len, bool bulk)
+static inline uint32_t loop_cost(struct fns_wire *w, uint32_t len, bool bulk)
 {
 	return len + 64;
 }
 
-static void loop_destroy(struct fns_wire *w)
+static inline void loop_destroy(struct fns_wire *w)
 {
 	free(w);
 }
 
-static int loop_fd(const struct fns_wire *w)
+static inline int loop_fd(const struct fns_wire *w)
 {
 	return -1;
 }
 
-static void loop_events(struct fns_wire *w)
+static inline void loop_events(struct fns_wire *w)
 {
 }
 
-static void loop_arm(struct fns_wire *w, bool on)
+static inline void loop_arm(struct fns_wire *w, bool on)
 {
 }
 
@@ -146,7 +147,7 @@ static const struct fns_wire_ops loop_ops = {
 
 static struct fns_service_worker *worker;
 
-static int bench_setup(void **state)
+static inline int bench_setup(void **state)
 {
 	struct fns_service_worker_cfg cfg = {.cpu = -1, .to_main = -1};
 	struct loop_wire *w = calloc(1, sizeof(*w));
@@ -161,19 +162,19 @@ static int bench_setup(void **state)
 	return worker ? 0 : -1;
 }
 
-static int bench_teardown(void **state)
+static inline int bench_teardown(void **state)
 {
 	fns_service_worker_destroy(worker);
 	return 0;
 }
 
-static void rounds(unsigned n)
+static inline void rounds(unsigned n)
 {
 	while (n-- > 0)
 		fns_service_worker_round(worker, 0);
 }
 
-static uint64_t counter(enum fns_counter c)
+static inline uint64_t counter(enum fns_counter c)
 {
 	return atomic_load(&worker->stats->counter[c]);
 }
@@ -187,7 +188,7 @@ struct app {
 	uint32_t head, client, pd;
 };
 
-static int memory_file(size_t bytes, unsigned seals)
+static inline int memory_file(size_t bytes, unsigned seals)
 {
 	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -198,13 +199,13 @@ static int memory_file(size_t bytes, unsigned seals)
 	return fd;
 }
 
-static int memory_file_ok(size_t bytes)
+static inline int memory_file_ok(size_t bytes)
 {
 	return memory_file(bytes, F_SEAL_SHRINK | F_SEAL_GROW);
 }
 
 /* A connection that has said nothing. */
-static void app_connect(struct app *a)
+static inline void app_connect(struct app *a)
 {
 	int pair[2];
 
@@ -218,13 +219,13 @@ static void app_connect(struct app *a)
 	rounds(2);
 }
 
-static void app_send(struct app *a, const struct fns_service_msg *m, int fd)
+static inline void app_send(struct app *a, const struct fns_service_msg *m, int fd)
 {
 	assert_int_equal(fns_service_msg_send(a->sock, m, fd, 0), 0);
 }
 
 /* The next message within some rounds: 0, or negative errno (-EAGAIN: none). */
-static int app_recv(struct app *a, struct fns_service_msg *m, int *fd)
+static inline int app_recv(struct app *a, struct fns_service_msg *m, int *fd)
 {
 	int rc = -EAGAIN, none;
 
@@ -236,7 +237,7 @@ static int app_recv(struct app *a, struct fns_service_msg *m, int *fd)
 }
 
 /* The service has ended this connection. */
-static bool app_is_out(struct app *a)
+static inline bool app_is_out(struct app *a)
 {
 	struct fns_service_msg m;
 	int rc;
@@ -246,7 +247,7 @@ static bool app_is_out(struct app *a)
 	return rc == -ECONNRESET;
 }
 
-static void app_leave(struct app *a)
+static inline void app_leave(struct app *a)
 {
 	if (a->sock >= 0)
 		close(a->sock);
@@ -261,7 +262,7 @@ static void app_leave(struct app *a)
 	rounds(20);
 }
 
-static void app_make_ring(struct app *a)
+static inline void app_make_ring(struct app *a)
 {
 	a->ring_fd = memory_file_ok(FNS_SERVICE_RING_BYTES);
 	a->line = mmap(
@@ -271,7 +272,7 @@ static void app_make_ring(struct app *a)
 	a->sq = fns_service_sq(a->line);
 }
 
-static void hello_init(const struct app *a, struct fns_service_msg *m)
+static inline void hello_init(const struct app *a, struct fns_service_msg *m)
 {
 	fns_service_msg_init(m, FNS_SERVICE_HELLO);
 	m->hello.nonce = a->line->nonce;
@@ -279,7 +280,7 @@ static void hello_init(const struct app *a, struct fns_service_msg *m)
 }
 
 /* One control operation; its result. */
-static int app_ctl(struct app *a, struct fns_ctl *c, int fd)
+static inline int app_ctl(struct app *a, struct fns_ctl *c, int fd)
 {
 	struct fns_service_msg m;
 
@@ -296,7 +297,7 @@ static int app_ctl(struct app *a, struct fns_ctl *c, int fd)
 }
 
 /* A well-behaved application with a context and a protection domain. */
-static void app_start(struct app *a)
+static inline void app_start(struct app *a)
 {
 	struct fns_ctl c = {.op = FNS_CTL_CLIENT_OPEN};
 	struct fns_service_msg m;
@@ -321,7 +322,7 @@ struct app_cq {
 	size_t bytes;
 };
 
-static void app_cq(struct app *a, uint32_t log2, struct app_cq *q)
+static inline void app_cq(struct app *a, uint32_t log2, struct app_cq *q)
 {
 	struct fns_ctl c = {
 		.op = FNS_CTL_CQ_CREATE, .cookie = (uintptr_t)q, .cq = {1, 0xc0ffee, log2}};
@@ -340,7 +341,7 @@ static void app_cq(struct app *a, uint32_t log2, struct app_cq *q)
 }
 
 /* The next completion, within some rounds. */
-static bool app_poll(struct app_cq *q, uint32_t log2, struct fns_cqe *out)
+static inline bool app_poll(struct app_cq *q, uint32_t log2, struct fns_cqe *out)
 {
 	struct fns_cqe *e = &q->ring->entry[q->head & ((1u << log2) - 1)];
 
@@ -361,7 +362,7 @@ struct app_qp {
 	uint8_t gen;
 };
 
-static void app_qp(struct app *a, const struct app_cq *q, struct app_qp *qp)
+static inline void app_qp(struct app *a, const struct app_cq *q, struct app_qp *qp)
 {
 	struct fns_ctl c = {.op = FNS_CTL_QP_CREATE,
 		.qp = {.pd = a->pd,
@@ -377,7 +378,7 @@ static void app_qp(struct app *a, const struct app_cq *q, struct app_qp *qp)
 
 static const struct fns_gid bench_gid = {.b = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 1}};
 
-static void app_qp_connect(struct app *a, const struct app_qp *qp, uint32_t dest)
+static inline void app_qp_connect(struct app *a, const struct app_qp *qp, uint32_t dest)
 {
 	struct fns_ctl c = {.op = FNS_CTL_QP_MODIFY, .handle = qp->qpn};
 	struct fns_ctl_qp_attr *t = &c.qp_attr;
@@ -410,7 +411,7 @@ static void app_qp_connect(struct app *a, const struct app_qp *qp, uint32_t dest
 }
 
 /* Publishes one slot. */
-static void app_post(struct app *a, const struct fns_sqd *d, uint32_t ctl)
+static inline void app_post(struct app *a, const struct fns_sqd *d, uint32_t ctl)
 {
 	uint32_t at = a->head & (FNS_SERVICE_RING_SLOTS - 1);
 	uint32_t phase = ~(a->head / FNS_SERVICE_RING_SLOTS) & 1;
@@ -420,8 +421,8 @@ static void app_post(struct app *a, const struct fns_sqd *d, uint32_t ctl)
 	a->head++;
 }
 
-static uint32_t app_reg(struct app *a, void *p, size_t len, uint32_t access, int fd, uint64_t off,
-	struct fns_ctl *out)
+static inline uint32_t app_reg(struct app *a, void *p, size_t len, uint32_t access, int fd,
+	uint64_t off, struct fns_ctl *out)
 {
 	struct fns_ctl c = {.op = FNS_CTL_MR_REG,
 		.client = a->client,
