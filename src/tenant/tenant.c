@@ -482,7 +482,8 @@ static int connect_service(char *err, unsigned errlen)
 /* What the engine does for all its programs cannot be chosen by one of them. */
 static bool check_env(char *err, unsigned errlen)
 {
-	static const char *const not_here[] = {"FLEXINS_FAULT", "FLEXINS_CAPTURE", "FLEXINS_WIRE"};
+	static const char *const not_here[] = {"FLEXINS_FAULT", "FLEXINS_CAPTURE", "FLEXINS_WIRE",
+		"FLEXINS_TX", "FLEXINS_RX", "FLEXINS_PIPE"};
 
 	for (unsigned i = 0; i < FNS_ARRAY_SIZE(not_here); i++) {
 		const char *v = getenv(not_here[i]);

@@ -197,7 +197,8 @@ class Lab:
         if self.service:
             extra = kw.pop("env", None) or {}
             self.engine(host, env={k: v for k, v in extra.items() if k.startswith("FLEXINS_") and k != "FLEXINS_PLACEMENT"})
-            kw["env"] = {**extra, "FLEXINS_PLACEMENT": "service", "FLEXINS_WIRE": "", "FLEXINS_FAULT": "", "FLEXINS_CAPTURE": ""}
+            engines = dict.fromkeys(("FLEXINS_WIRE", "FLEXINS_TX", "FLEXINS_RX", "FLEXINS_PIPE", "FLEXINS_FAULT", "FLEXINS_CAPTURE"), "")
+            kw["env"] = {**extra, **engines, "FLEXINS_PLACEMENT": "service"}
         p = self.start(host, [self.setup.flexins, "run", "--", *args], **kw)
         p.label = cmd
         return p

@@ -6,7 +6,7 @@ import re
 import signal
 import time
 
-from cases import (PAIRS, PERFTEST_OK, capture_at_run_time, injected, pair_case, pingpong_under_faults, program, several_pairs,
+from cases import (PAIRS, PERFTEST_OK, capture_at_run_time, in_mode, injected, mode_env, pair_case, pingpong_under_faults, program, several_pairs,
                    under_faults)
 from lab import Case
 
@@ -31,7 +31,7 @@ def option(lab):
     lab.engine(h)
     p = lab.start(h, [lab.setup.flexins, "run", "--placement=service", "--", "ibv_devinfo"])
     lab.expect(p.wait(20) == 0 and "PORT_ACTIVE" in p.text(), "ibv_devinfo")
-    for o in ("--wire=udp", "--fault=loss=1%", "--capture=/tmp/x"):
+    for o in ("--wire=udp", "--tx=copy", "--rx=ring", "--pipe=doorbell", "--fault=loss=1%", "--capture=/tmp/x"):
         lab.expect("is not for --placement=service" in lab.command(h, f"run --placement=service {o} -- true", status=2), o)
     daemon = os.path.join(os.path.dirname(lab.setup.flexins), "flexinsd")
     p = lab.start(h, [daemon, "--engine"])
@@ -154,6 +154,9 @@ TABLE = [
     served(Case("memory unmapped or protected after registration", program("unmapped"))),
     served(Case("protection errors, lengths, RNR, flushes", program("errors"))),
     *[served(Case(f"memory of all kinds, and atomics in it, over {w}", program("shared", w))) for w in ("udp", "shm")],
+    *[served(in_mode(o, v, "ib_send_bw -n 300", "4200"))
+      for o, v in (("tx", "copy"), ("tx", "dma-assisted"), ("rx", "ring"), ("pipe", "doorbell"))],
+    served(Case("the data sent is the data received, --pipe=doorbell", program("integrity", "shm", env=mode_env("pipe", "doorbell")))),
     served(under_faults("ib_send_bw -n 300")),
     served(pingpong_under_faults("ibv_rc_pingpong -g 0 -c -n 20000")),
     served(injected("access", "", "ib_write_bw -D 300", 10)),
