@@ -20,7 +20,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#ifndef BENCH_WITHOUT_CMOCKA /* whose assertions the fuzzer replaces by its own */
 #include <cmocka.h>
+#endif
 
 #include "base/util.h"
 #include "service/service_priv.h"
