@@ -40,10 +40,15 @@ enum fns_rc_direct {
 	FNS_RC_DIRECT_WAIT, /* until what is under way is acknowledged, which activates */
 };
 enum fns_rc_direct fns_rc_direct_piece(struct fns_qp *qp, struct fns_wqe *w);
+/* From here on a copy by the kernel beats packets through a ring; below, packets are cheaper to
+ * their sender, so only a lone message goes this way. */
+#define FNS_DIRECT_BULK 16384u
 static inline enum fns_rc_direct fns_rc_direct(struct fns_qp *qp, struct fns_wqe *w)
 {
-	return fns_unlikely(qp->path->direct) && !w->started ? fns_rc_direct_piece(qp, w)
-							     : FNS_RC_DIRECT_NO;
+	if (fns_likely(!qp->path->direct) || w->started ||
+		(w->length < FNS_DIRECT_BULK && qp->sq.cur + 1 != qp->sq.tail))
+		return FNS_RC_DIRECT_NO;
+	return fns_rc_direct_piece(qp, w);
 }
 /* Would this one, as the next, wait for what is under way? Then somebody must ask for an
  * acknowledgement. */

@@ -10,9 +10,6 @@
  */
 #include "transport/rc.h"
 
-/* From here on a copy by the kernel beats packets through a ring; below, packets are cheaper to
- * their sender. */
-#define BULK 16384u
 /* In one go: others wait for the engine meanwhile. */
 #define PIECE 65536u
 /* After a refusal, so many messages do not wait to be tried. */
@@ -20,24 +17,19 @@
 
 static bool is_bulk(const struct fns_wqe *w)
 {
-	return (w->op == FNS_WR_WRITE || w->op == FNS_WR_READ) && w->length >= BULK;
+	return (w->op == FNS_WR_WRITE || w->op == FNS_WR_READ) && w->length >= FNS_DIRECT_BULK;
 }
 
 /*
- * Should a small message take the short way? Its sender pays for it (a system call), so not where
- * many of them come: only one at a time, whose completion somebody waits for. Or if packets would
- * have to wake the peer, which costs both of us more.
+ * Of a lone small message: only if packets would have to wake the peer, which costs both of us
+ * more than a system call? Or in any case, since somebody waits for its completion.
  */
-static bool small_may(struct fns_qp *qp, const struct fns_wqe *w, bool *if_asleep)
+static bool only_if_asleep(const struct fns_qp *qp, const struct fns_wqe *w)
 {
 	const struct fns_cq *cq = qp->scq;
 
-	if (qp->sq.cur + 1 != qp->sq.tail)
-		return false;
-	*if_asleep =
-		!(qp->sq_sig_all || (w->flags & FNS_WRF_SIGNALED)) ||
-		atomic_load_explicit(&cq->ring->consumer, memory_order_relaxed) != cq->produced;
-	return true;
+	return !(qp->sq_sig_all || (w->flags & FNS_WRF_SIGNALED)) ||
+	       atomic_load_explicit(&cq->ring->consumer, memory_order_relaxed) != cq->produced;
 }
 
 /* Memory of bytes [off, off + len) of the message, in this process. 0: it is not to be had. */
@@ -113,8 +105,7 @@ enum fns_rc_direct fns_rc_direct_piece(struct fns_qp *qp, struct fns_wqe *w)
 		}
 		return FNS_RC_DIRECT_NO;
 	}
-	if (!is_bulk(w) && !small_may(qp, w, &d.if_asleep))
-		return FNS_RC_DIRECT_NO;
+	d.if_asleep = !is_bulk(w) && only_if_asleep(qp, w);
 	d.niov = local_memory(qp, w, off, len, iov);
 	if (d.niov == 0 || !wire->ops->direct(wire, &d))
 		return refused(qp, w);
