@@ -4,7 +4,7 @@
 BUILD ?= build
 MESON_ARGS ?=
 
-.PHONY: demo check build bench fuzz soak interop renew-insn deps deps-full format install clean help
+.PHONY: demo check build bench fuzz soak interop renew-insn deps deps-full deps-bench format install clean help
 
 demo: build
 	@scripts/demo $(BUILD)
@@ -18,14 +18,8 @@ build: deps $(BUILD)/build.ninja
 $(BUILD)/build.ninja:
 	@meson setup $(MESON_ARGS) $(BUILD)
 
-bench: build
-	@bench/run-write-bw-vs-iperf3
-	@bench/run-send-lat-vs-udp
-	@-bench/run-shm-vs-ucx lat
-	@-bench/run-shm-vs-ucx write-bw
-	@-bench/run-shm-vs-ucx send-bw
-	@-bench/run-shm-vs-ucx rate
-	@-bench/run-mechanisms
+bench: deps-bench build
+	@bench/run --build $(BUILD)
 
 fuzz: deps-full
 	@tests/fuzz/run --build $(BUILD) --time $(or $(TIME),20)
@@ -47,6 +41,9 @@ deps:
 deps-full:
 	@scripts/deps --full
 
+deps-bench:
+	@scripts/deps --bench
+
 format:
 	@scripts/check-format --fix
 
@@ -61,7 +58,7 @@ help:
 	@echo 'make demo     install what is missing, build, and watch ib_write_bw move data without any RDMA hardware'
 	@echo 'make check    every test; up to half an hour; ends with "N passed, N failed, N skipped"'
 	@echo 'make build    build into $(BUILD)/; then: ./$(BUILD)/flexins run -- COMMAND'
-	@echo 'make bench    FlexiNS against its references on this machine (takes some minutes)'
+	@echo 'make bench    FlexiNS beside its peers on this machine, and its mechanisms; under a quarter of an hour (bench/run --list)'
 	@echo 'make fuzz     every fuzzer for TIME=20 seconds'
 	@echo 'make soak     new seeds: the simulator on all cores for TIME=60 seconds, then all that interop can do for TIME seconds'
 	@echo 'make interop  against the Linux kernel in an emulated machine (QEMU; some minutes; part of check)'

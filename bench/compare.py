@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fair comparison of two ways A and B on a noisy machine: interleaved pairs, one figure a run, the median of the pairwise ratios.
+"""Fair comparison on a noisy machine: rounds in which every way runs once, one figure a run, the median of the ratios within a round.
 
-A and B are functions that run once and return a figure. They run A B B A A B ..., each bracketed by a cache-line ping-pong between
-the two CPUs in use; pairs during which the CPUs moved (near to far, as virtual machines do) are set aside, and near and far are
-reported apart. The same script run with A on both sides gives the noise floor (--self).
+The order turns from round to round. Each round is bracketed by a cache-line ping-pong between the two CPUs in use; rounds during
+which the CPUs moved (near to far, as virtual machines do) are set aside, and of near and far the more frequent one counts.
 """
 import argparse
 import json
@@ -22,31 +21,28 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 
 
-def options(doc, unit, **defaults):
+def options(doc, **defaults):
+    return ready(parser(doc, **defaults).parse_args())
+
+
+def parser(doc, **defaults):
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("-n", type=int, default=10, help="pairs")
+    p.add_argument("-n", type=int, default=10, help="rounds")
     p.add_argument("--seconds", type=float, default=2.0, help="of one run, about")
     p.add_argument("--build", default=os.path.join(ROOT, "build"))
-    p.add_argument("--json", help="write the figures here too (default: BUILD/bench/NAME.json)")
-    p.add_argument("--self", dest="same", action="store_true", help="A against A: the noise floor")
+    p.add_argument("--json", help="write the figures here (default: BUILD/bench/NAME.json)")
     p.set_defaults(**defaults)
-    o = p.parse_args()
-    o.unit = unit
-    o.flexins = os.path.join(os.path.abspath(o.build), "flexins")
+    return p
+
+
+def ready(o):
+    o.build = os.path.abspath(o.build)
+    o.flexins = os.path.join(o.build, "flexins")
     if not os.access(o.flexins, os.X_OK):
         sys.exit(f"{o.flexins} does not exist: run make build")
     cpus = sorted(os.sched_getaffinity(0))
     o.client_cpu, o.server_cpu = cpus[0], cpus[1 % len(cpus)]
     return o
-
-
-def udp_pingpong(o, rounds):
-    """Half the round trip of plain UDP sockets, both sides polling, us. udp_raw pins its two processes to CPUs 0 and 1 itself."""
-    prog = os.path.join(os.path.abspath(o.build), "bench", "udp_raw")
-    r = subprocess.run([*prio(), prog, "pingpong", "8", str(rounds)], capture_output=True, text=True, timeout=120)
-    if r.returncode:
-        sys.exit(f"udp_raw: {r.stderr or r.stdout}")
-    return json.loads(r.stdout)["oneway_us"]["median"]
 
 
 def compiled(name):
@@ -94,7 +90,7 @@ def wait_listening(port, proc, seconds=10):
 
 
 def server_client(o, server, client, port):
-    """Runs both pinned, returns the client's output. Ends the benchmark in words if either fails."""
+    """Runs both pinned, returns the client's output. Raises SystemExit, in words, if either fails."""
     env = {**os.environ, "FLEXINS_IFACE": "lo"}
     s = subprocess.Popen(pinned(o.server_cpu, server), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
     try:
@@ -143,55 +139,34 @@ def placement(o):
     return ("near" if ns < 170 else "far" if ns > 300 else "between"), ns
 
 
-def compare(o, name, a, b, name_a, name_b, lower_is_better=False):
-    """Runs the pairs and prints the result. Returns the document that is written as JSON."""
-    def where():
-        return placement(o)
+def quartiles(values):
+    """Lower quartile, median, upper quartile."""
+    q = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else list(values) * 3
+    return [q[0], statistics.median(values), q[2]]
 
-    if o.same:
-        b, name_b = a, name_a + " (again)"
-    m = machine(o)
-    print(f"{m['cpu']}, {m['cpus']} CPUs, Linux {m['kernel']}; client on CPU {m['client_cpu']}, server on CPU {m['server_cpu']}; "
-          f"commit {m['commit']}{' and changes' if m['changed'] else ''}; load {m['load']:.2f}")
-    print(f"A: {name_a}\nB: {name_b}\n{o.n} pairs, interleaved; figures in {o.unit}, {'lower' if lower_is_better else 'higher'} is better",
-          flush=True)
-    pairs, place = [], where()
+
+def rounds(o, ways, unit, say):
+    """Runs every way once a round, in an order that turns. ways: {name: function}; the first is the one that is compared.
+    Returns the document: each round, and of those that count the quartiles of each way and of the first over each other.
+    say(text) is told how it goes."""
+    names, done, before = list(ways), [], placement(o)
     for i in range(o.n):
-        got, bins = {}, [place[0]]
-        for side in ("ab", "ba")[i % 2]:
-            got[side] = (a if side == "a" else b)()
-            place = where()
-            bins.append(place[0])
-        bin_ = bins[0] if len(set(bins)) == 1 else "moved"
-        pairs.append({"a": got["a"], "b": got["b"], "bin": bin_, "pingpong_ns": place[1]})
-        print(f"  {i + 1:3}  A {got['a']:10.4g}  B {got['b']:10.4g}  A/B {got['a'] / got['b']:.3f}  {bin_}", flush=True)
-    result = {"name": name, "a": name_a, "b": name_b, "unit": o.unit, "machine": m, "pairs": pairs, "bins": {}}
-    for bin_ in ("near", "between", "far", "moved"):
-        rows = [p for p in pairs if p["bin"] == bin_]
-        if not rows:
-            continue
-        ratios = sorted(p["a"] / p["b"] for p in rows)
-        q = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-        r = {"pairs": len(rows), "a": statistics.median(p["a"] for p in rows), "b": statistics.median(p["b"] for p in rows),
-             "ratio": statistics.median(ratios), "ratio_quartiles": [q[0], q[2]], "ratio_range": [ratios[0], ratios[-1]]}
-        result["bins"][bin_] = r
-        print(f"CPUs {bin_}: {r['pairs']} pairs, medians A {r['a']:.4g}, B {r['b']:.4g} {o.unit}; A/B {r['ratio']:.3f} "
-              f"[{q[0]:.3f} {q[2]:.3f}]{'  (not counted: the CPUs moved)' if bin_ == 'moved' else ''}")
-    path = o.json or os.path.join(os.path.abspath(o.build), "bench", name + ".json")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as f:
-        json.dump(result, f, indent=1)
-    print(f"written to {os.path.relpath(path)}")
-    return result
-
-
-def verdict(result, good, words):
-    """Exit status by the bin with the most pairs."""
-    bins = {k: v for k, v in result["bins"].items() if k != "moved"} or result["bins"]
-    best = max(bins.values(), key=lambda r: r["pairs"])
-    ok = good(best["ratio"])
-    print(f"{'reached' if ok else 'NOT reached'}: {words} (A/B {best['ratio']:.2f})")
-    sys.exit(0 if ok else 1)
+        order = names[i % len(names):] + names[:i % len(names)]
+        if i // len(names) % 2:
+            order.reverse()
+        got, bins = {}, {before[0]}
+        for name in order:
+            got[name] = ways[name]()
+        before = placement(o)
+        bins.add(before[0])
+        done.append({"figures": got, "bin": bins.pop() if len(bins) == 1 else "moved", "pingpong_ns": before[1]})
+        say(f"{i + 1}/{o.n}  " + "  ".join(f"{name} {got[name]:.4g}" for name in names) + f" {unit}, CPUs {done[-1]['bin']}")
+    bins = [r["bin"] for r in done if r["bin"] != "moved"] or ["moved"]
+    best = max(set(bins), key=bins.count)
+    rows = [r["figures"] for r in done if r["bin"] == best]
+    return {"unit": unit, "bin": best, "rounds_counted": len(rows), "rounds": done,
+            "figures": {name: quartiles([r[name] for r in rows]) for name in names},
+            "ratios": {name: quartiles([r[names[0]] / r[name] for r in rows]) for name in names[1:]}}
 
 
 def need(program, package):
