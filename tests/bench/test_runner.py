@@ -29,12 +29,12 @@ SEND_LAT = """ #bytes #iterations    t_min[usec]    t_max[usec]  t_typical[usec]
 
 
 class Rounds(unittest.TestCase):
-    def measure(self, n, places, ways):
+    def measure(self, n, places, ways, **how):
         """compare.rounds with the CPUs where places says, before and after each round."""
         at = iter(places)
         real, compare.placement = compare.placement, lambda o: (next(at), 100.0)
         try:
-            return compare.rounds(types.SimpleNamespace(n=n), ways, "u", lambda text: None)
+            return compare.rounds(types.SimpleNamespace(n=n), ways, "u", lambda text: None, **how)
         finally:
             compare.placement = real
 
@@ -44,6 +44,10 @@ class Rounds(unittest.TestCase):
         self.assertEqual([x["bin"] for x in r["rounds"]], ["near", "moved", "far"])
         self.assertEqual(r["rounds_counted"], 1)
         self.assertIn(r["ratios"]["b"][1], (1, 3))
+
+    def test_all_rounds_count_where_the_distance_does_not_matter(self):
+        r = self.measure(3, ["near", "near", "far", "far"], {"a": lambda: 10}, anywhere=True)
+        self.assertEqual(r["rounds_counted"], 3)
 
     def test_ratios_are_taken_within_a_round(self):
         pairs = iter([(1, 2), (10, 5), (4, 4)])
@@ -83,6 +87,11 @@ class Verdicts(unittest.TestCase):
     def test_lower_is_better(self):
         for figure, ratio, want in ((12, 1.3, [True, True]), (12.1, 1.31, [False, False])):
             self.assertEqual([r["reached"] for r in self.judge(True, figure, ratio)], want)
+
+    def test_another_operation_of_ours_has_the_same_goal(self):
+        c = run.Comparison("t", "u", [run.Way("us", None), run.Way("too", None, ours=True)], goal=12)
+        rows = run.judged(c, {"figures": {"us": [0, 13, 99], "too": [0, 11, 99]}, "ratios": {"too": [1, 1, 1]}})
+        self.assertEqual([(r["goal"], r["reached"]) for r in rows], [(12, True), (12, False)])
 
     def test_every_row_of_the_table_has_a_goal_or_a_word(self):
         for name, c in run.COMPARISONS.items():
