@@ -23,16 +23,11 @@ ROOT = os.path.dirname(HERE)
 UNEVEN = "Correlation coefficient"
 
 
-def options(doc, **defaults):
-    return ready(parser(doc, **defaults).parse_args())
-
-
 def parser(doc, **defaults):
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("-n", type=int, default=10, help="rounds")
     p.add_argument("--seconds", type=float, default=2.0, help="of one run, about")
     p.add_argument("--build", default=os.path.join(ROOT, "build"))
-    p.add_argument("--json", help="write the figures here (default: BUILD/bench/NAME.json)")
     p.set_defaults(**defaults)
     return p
 

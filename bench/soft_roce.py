@@ -34,10 +34,14 @@ class Machine(guest.Guest):
         self.tmp, self.addr, self.port = tempfile.mkdtemp(prefix="flexins-bench-"), ADDR, 20000
         self.console = os.path.join(self.tmp, "console.log")
         initrd = os.path.join(self.tmp, "initrd")
-        with open(initrd, "wb") as out:  # the kernel unpacks one archive after the other
-            with open(os.path.join(files, "initrd.gz"), "rb") as f:
-                shutil.copyfileobj(f, out)
-            out.write(overlay(o, os.path.join(self.tmp, "root")))
+        try:
+            with open(initrd, "wb") as out:  # the kernel unpacks one archive after the other
+                with open(os.path.join(files, "initrd.gz"), "rb") as f:
+                    shutil.copyfileobj(f, out)
+                out.write(overlay(o, os.path.join(self.tmp, "root")))
+        except BaseException:
+            shutil.rmtree(self.tmp, ignore_errors=True)
+            raise
         cmd = ["qemu-system-x86_64", "-M", "q35", "-cpu", "max", "-m", "1024", "-smp", "2", "-display", "none", "-monitor", "none",
                "-no-reboot", "-kernel", os.path.join(files, "vmlinuz"), "-initrd", initrd,
                "-append", f"console=ttyS0 quiet panic=1 addr={ADDR}/24 addr6=2001:db8::2/64",
