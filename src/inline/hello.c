@@ -19,7 +19,7 @@ bool fns_hello_take(void)
 		rc == -EBUSY) {
 		if (rc)
 			continue;
-		pthread_mutex_lock(&fns_here.lock);
+		fns_lock_take(&fns_here.lock);
 		fns_engine_hello_told(fns_here.engine, &p.remote, p.state, &p.hello);
 		fns_inline_unlock();
 	}
@@ -29,7 +29,7 @@ bool fns_hello_take(void)
 void fns_hello_lost(void)
 {
 	fns_here.hello.outstanding = 0;
-	pthread_mutex_lock(&fns_here.lock);
+	fns_lock_take(&fns_here.lock);
 	fns_engine_hello_lost(fns_here.engine);
 	fns_inline_unlock();
 }

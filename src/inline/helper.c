@@ -139,7 +139,7 @@ static void helper_spin(void)
 		}
 		if (now - fns_here.work_ns > SPIN_NS ||
 			atomic_load_explicit(&fns_here.polls, memory_order_relaxed) != polls ||
-			pthread_mutex_trylock(&fns_here.lock) != 0)
+			!fns_lock_try(&fns_here.lock))
 			return;
 		if (fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL))
 			fns_here.work_ns = now;
@@ -201,7 +201,7 @@ static void *helper(void *arg)
 		}
 		if (keeper)
 			keeper_event();
-		pthread_mutex_lock(&fns_here.lock);
+		fns_lock_take(&fns_here.lock);
 		if (wire)
 			fns_here.wire->ops->events(fns_here.wire);
 		if (packets) {
@@ -215,7 +215,7 @@ static void *helper(void *arg)
 			may_spin(now)) {
 			fns_inline_unlock();
 			helper_spin();
-			pthread_mutex_lock(&fns_here.lock);
+			fns_lock_take(&fns_here.lock);
 			now = fns_clock_now_ns();
 		}
 		if (packets && left_to_poller(now)) {

@@ -20,10 +20,9 @@
 void fns_inline_unlock(void)
 {
 	for (;;) {
-		pthread_mutex_unlock(&fns_here.lock);
-		atomic_thread_fence(memory_order_seq_cst);
+		fns_lock_release(&fns_here.lock); /* a fence, see inline_submitted() */
 		if (!fns_engine_submissions_pending(fns_here.engine) ||
-			pthread_mutex_trylock(&fns_here.lock) != 0)
+			!fns_lock_try(&fns_here.lock))
 			return;
 		fns_here.corked = 0;
 		fns_engine_advance(fns_here.engine, fns_clock_now_ns(), FNS_ADVANCE_SUBMIT);
@@ -70,22 +69,21 @@ static void inline_submitted(uint32_t sends)
 	unsigned what = FNS_ADVANCE_SUBMIT;
 	uint64_t now;
 
-	/* Pairs with the fence of fns_inline_unlock: either we get the lock or its holder sees the
-	 * descriptor. */
-	atomic_thread_fence(memory_order_seq_cst);
-	if (pthread_mutex_trylock(&fns_here.lock) != 0)
+	/* The attempt is a fence, as is the release in fns_inline_unlock(): either we get the lock
+	 * or its holder sees the descriptor. */
+	if (!fns_lock_try(&fns_here.lock))
 		return;
 	now = fns_clock_now_ns();
 	if (sends == 0 && !fns_here.armed) {
 		/* Whoever receives takes receive requests first. */
-		pthread_mutex_unlock(&fns_here.lock);
+		fns_lock_release(&fns_here.lock);
 		return;
 	}
 	if (sends) {
 		atomic_fetch_add_explicit(&fns_here.polls, 1, memory_order_relaxed);
 		came_by(now);
 		if (may_cork(sends, now)) {
-			pthread_mutex_unlock(&fns_here.lock);
+			fns_lock_release(&fns_here.lock);
 			return;
 		}
 	}
@@ -107,7 +105,7 @@ static bool inline_poll(void)
 	atomic_store_explicit(&fns_here.polls,
 		atomic_load_explicit(&fns_here.polls, memory_order_relaxed) + 1,
 		memory_order_relaxed);
-	if (pthread_mutex_trylock(&fns_here.lock) != 0)
+	if (!fns_lock_try(&fns_here.lock))
 		return true;
 	/* In a tight loop, most looks at a wire that can tell need no more than its word. */
 	if (fns_here.streak >= FNS_STREAK_POLLS && fns_here.skipped < SKIP_POLLS &&
@@ -132,7 +130,7 @@ static bool inline_poll(void)
 
 static void inline_will_sleep(void)
 {
-	if (pthread_mutex_trylock(&fns_here.lock) != 0)
+	if (!fns_lock_try(&fns_here.lock))
 		return;
 	fns_here.streak = 0;
 	if (!fns_here.armed) {
@@ -149,7 +147,7 @@ static int inline_control(struct fns_ctl *msg)
 	for (;;) {
 		uint64_t now = fns_clock_now_ns();
 
-		pthread_mutex_lock(&fns_here.lock);
+		fns_lock_take(&fns_here.lock);
 		fns_engine_control(fns_here.engine, msg, now);
 		fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL);
 		fns_helper_keep_deadline();

@@ -23,6 +23,7 @@
 
 #include <pthread.h>
 
+#include "base/lock.h"
 #include "engine/engine.h"
 #include "host/host.h"
 #include "host/lab.h"
@@ -45,7 +46,7 @@ enum {
 };
 
 struct fns_inline {
-	pthread_mutex_t lock;
+	struct fns_lock lock;
 	struct fns_engine *engine;
 	struct fns_wire *wire;
 	struct fns_dma *dma;

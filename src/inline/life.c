@@ -18,7 +18,7 @@
 #include "inline/inline.h"
 #include "inline/inline_priv.h"
 
-struct fns_inline fns_here = {.lock = PTHREAD_MUTEX_INITIALIZER};
+struct fns_inline fns_here;
 
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool started;
@@ -64,13 +64,9 @@ static void forked_child(void)
  */
 __attribute__((destructor)) static void settle(void)
 {
-	struct timespec until;
-
 	if (!started || !fns_placement_alive())
 		return;
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 1;
-	if (pthread_mutex_timedlock(&fns_here.lock, &until) != 0) {
+	if (!fns_lock_take_within(&fns_here.lock, FNS_NSEC_PER_SEC)) {
 		fns_host_stats_log(fns_here.stats);
 		return;
 	}
@@ -133,7 +129,7 @@ static bool watch(int fd, uint32_t events, uint32_t tag)
 
 static void lab_lock(void)
 {
-	pthread_mutex_lock(&fns_here.lock);
+	fns_lock_take(&fns_here.lock);
 }
 
 static void lab_unlock(void)

@@ -175,16 +175,16 @@ int fns_verbs_poll_cq(struct ibv_cq *ibcq, int n, struct ibv_wc *wc)
 		return -EIO;
 	if (fns_unlikely(n <= 0))
 		return n < 0 ? -EINVAL : 0;
-	pthread_mutex_lock(&cq->lock);
+	fns_lock_take(&cq->lock);
 	got = poll_locked(cq, n, wc);
-	pthread_mutex_unlock(&cq->lock);
+	fns_lock_release(&cq->lock);
 	if (got > 0)
 		return got;
 	if (!fns_ctx(ibcq->context)->ops->poll())
 		return 0;
-	pthread_mutex_lock(&cq->lock);
+	fns_lock_take(&cq->lock);
 	got = poll_locked(cq, n, wc);
-	pthread_mutex_unlock(&cq->lock);
+	fns_lock_release(&cq->lock);
 	return got;
 }
 
@@ -192,7 +192,7 @@ void fns_vcq_purge(struct fns_vcq *cq, uint32_t qpn)
 {
 	struct fns_cqe *e;
 
-	pthread_mutex_lock(&cq->lock);
+	fns_lock_take(&cq->lock);
 	for (uint32_t i = 0; i <= cq->mask; i++) {
 		e = entry_at(cq->sh, cq->head + i, cq->log2);
 		if (!e)
@@ -202,7 +202,7 @@ void fns_vcq_purge(struct fns_vcq *cq, uint32_t qpn)
 			e->is_send = CQE_DEAD;
 		}
 	}
-	pthread_mutex_unlock(&cq->lock);
+	fns_lock_release(&cq->lock);
 }
 
 int fns_verbs_req_notify_cq(struct ibv_cq *ibcq, int solicited_only)
@@ -213,11 +213,11 @@ int fns_verbs_req_notify_cq(struct ibv_cq *ibcq, int solicited_only)
 	if (fns_unlikely(!fns_placement_alive()))
 		return fns_verbs_err(-EIO);
 	/* The lock only keeps a resize away. A request never weakens an earlier one. */
-	pthread_mutex_lock(&cq->lock);
+	fns_lock_take(&cq->lock);
 	now = atomic_load(&cq->sh->arm);
 	while (now < want && !atomic_compare_exchange_weak(&cq->sh->arm, &now, want))
 		;
-	pthread_mutex_unlock(&cq->lock);
+	fns_lock_release(&cq->lock);
 	fns_ctx(ibcq->context)->ops->will_sleep();
 	return 0;
 }
@@ -254,7 +254,6 @@ static struct fns_vcq *cq_create(
 	cq->ibv.cq_context = a->cq_context;
 	pthread_mutex_init(&cq->ibv.mutex, NULL);
 	pthread_cond_init(&cq->ibv.cond, NULL);
-	cq->lock = (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 	fns_vevent_source_init(&cq->async, &ctx->async);
 	if (a->channel) {
 		cq->channel = fns_container_of(a->channel, struct fns_vcomp_channel, ibv);
@@ -368,7 +367,7 @@ FNS_EXPORT int ibv_resize_cq(struct ibv_cq *ibcq, int cqe)
 	msg.cq.ring = (uintptr_t)sh;
 	msg.cq.log2 = log2;
 
-	pthread_mutex_lock(&cq->lock);
+	fns_lock_take(&cq->lock);
 	fns_vcq_credit(cq, true);
 	if (unread(cq) > (uint32_t)cqe)
 		err = -EINVAL;
@@ -385,7 +384,7 @@ FNS_EXPORT int ibv_resize_cq(struct ibv_cq *ibcq, int cqe)
 		log2 = old_log2;
 		apps = old_apps;
 	}
-	pthread_mutex_unlock(&cq->lock);
+	fns_lock_release(&cq->lock);
 	ring_unmap(fns_ctx(ibcq->context)->ops, cq->parent_domain, sh, log2,
 		apps); /* the old one, or the new one in vain */
 	return fns_verbs_err(err);
@@ -419,7 +418,6 @@ FNS_EXPORT int ibv_destroy_cq(struct ibv_cq *ibcq)
 		atomic_fetch_sub(&cq->parent_domain->refs, 1);
 	pthread_cond_destroy(&ibcq->cond);
 	pthread_mutex_destroy(&ibcq->mutex);
-	pthread_mutex_destroy(&cq->lock);
 	free(cq);
 	return 0;
 }

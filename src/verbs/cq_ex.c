@@ -36,13 +36,13 @@ static bool take(struct fns_vcq *cq)
 static inline void lock(struct fns_vcq *cq)
 {
 	if (!cq->single_threaded)
-		pthread_mutex_lock(&cq->lock);
+		fns_lock_take(&cq->lock);
 }
 
 static inline void unlock(struct fns_vcq *cq)
 {
 	if (!cq->single_threaded)
-		pthread_mutex_unlock(&cq->lock);
+		fns_lock_release(&cq->lock);
 }
 
 static int start_poll(struct ibv_cq_ex *ex, struct ibv_poll_cq_attr *attr)

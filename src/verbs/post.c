@@ -273,7 +273,7 @@ static inline int post_list(struct ibv_qp *ibqp, struct ibv_send_wr *wr, struct 
 		*bad = wr;
 		return fns_verbs_err(-EIO);
 	}
-	pthread_mutex_lock(&fns_vring.lock);
+	fns_lock_take(&fns_vring.lock);
 	for (; wr; wr = wr->next, n++) {
 		err = can_send(atomic_load_explicit(&qp->state, memory_order_relaxed))
 			      ? send_one(qp, wr, mw_type)
@@ -284,7 +284,7 @@ static inline int post_list(struct ibv_qp *ibqp, struct ibv_send_wr *wr, struct 
 		}
 	}
 	fns_vring_ring();
-	pthread_mutex_unlock(&fns_vring.lock);
+	fns_lock_release(&fns_vring.lock);
 	if (n)
 		qp->ops->submitted(n);
 	return fns_unlikely(err) ? fns_verbs_err(-err) : 0;
@@ -339,7 +339,7 @@ int fns_verbs_post_recv(struct ibv_qp *ibqp, struct ibv_recv_wr *wr, struct ibv_
 		*bad = wr;
 		return fns_verbs_err(-EIO);
 	}
-	pthread_mutex_lock(&fns_vring.lock);
+	fns_lock_take(&fns_vring.lock);
 	for (; wr; wr = wr->next) {
 		if (qp->srq ||
 			atomic_load_explicit(&qp->state, memory_order_relaxed) == IBV_QPS_RESET)
@@ -358,7 +358,7 @@ int fns_verbs_post_recv(struct ibv_qp *ibqp, struct ibv_recv_wr *wr, struct ibv_
 		}
 	}
 	fns_vring_ring();
-	pthread_mutex_unlock(&fns_vring.lock);
+	fns_lock_release(&fns_vring.lock);
 	if (wr != first)
 		qp->ops->submitted(0);
 	return fns_unlikely(err) ? fns_verbs_err(-err) : 0;
@@ -374,7 +374,7 @@ int fns_verbs_post_srq_recv(struct ibv_srq *ibsrq, struct ibv_recv_wr *wr, struc
 		*bad = wr;
 		return fns_verbs_err(-EIO);
 	}
-	pthread_mutex_lock(&fns_vring.lock);
+	fns_lock_take(&fns_vring.lock);
 	for (; wr; wr = wr->next) {
 		if (wr->num_sge > (int)srq->max_sge)
 			err = EINVAL;
@@ -390,7 +390,7 @@ int fns_verbs_post_srq_recv(struct ibv_srq *ibsrq, struct ibv_recv_wr *wr, struc
 		}
 	}
 	fns_vring_ring();
-	pthread_mutex_unlock(&fns_vring.lock);
+	fns_lock_release(&fns_vring.lock);
 	if (wr != first)
 		fns_vring.ops->submitted(0);
 	return fns_unlikely(err) ? fns_verbs_err(-err) : 0;

@@ -259,12 +259,12 @@ static void after_reset(struct fns_vqp *qp)
 	fns_vcq_purge(fns_vcq(qp->ibv.send_cq), qp->qpn);
 	if (qp->ibv.recv_cq != qp->ibv.send_cq)
 		fns_vcq_purge(fns_vcq(qp->ibv.recv_cq), qp->qpn);
-	pthread_mutex_lock(&fns_vring.lock);
+	fns_lock_take(&fns_vring.lock);
 	qp->sq_head = qp->rq_head = 0;
 	qp->resets++;
 	atomic_store(&qp->sq_tail, 0);
 	atomic_store(&qp->rq_tail, 0);
-	pthread_mutex_unlock(&fns_vring.lock);
+	fns_lock_release(&fns_vring.lock);
 }
 
 FNS_EXPORT int ibv_modify_qp(struct ibv_qp *ibqp, struct ibv_qp_attr *attr, int attr_mask)
@@ -284,9 +284,9 @@ FNS_EXPORT int ibv_modify_qp(struct ibv_qp *ibqp, struct ibv_qp_attr *attr, int 
 	/* Posting stops before the fence, so that nothing of before the reset can come after it. */
 	before = qp->state;
 	if (attr_mask & IBV_QP_STATE && attr->qp_state == IBV_QPS_RESET) {
-		pthread_mutex_lock(&fns_vring.lock);
+		fns_lock_take(&fns_vring.lock);
 		atomic_store(&qp->state, IBV_QPS_RESET);
-		pthread_mutex_unlock(&fns_vring.lock);
+		fns_lock_release(&fns_vring.lock);
 	}
 	err = fns_verbs_control(fns_ctx(ibqp->context), &msg);
 	if (err) {

@@ -418,10 +418,10 @@ static int wr_complete(struct ibv_qp_ex *ex)
 	x->used += x->cur ? x->cur_slots : 0;
 	err = x->err ? x->err : check_finished(qp);
 	if (!err) {
-		pthread_mutex_lock(&fns_vring.lock);
+		fns_lock_take(&fns_vring.lock);
 		err = post_batch(qp, &posted);
 		fns_vring_ring();
-		pthread_mutex_unlock(&fns_vring.lock);
+		fns_lock_release(&fns_vring.lock);
 	}
 	pthread_mutex_unlock(&x->lock);
 	if (posted)

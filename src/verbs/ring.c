@@ -13,13 +13,13 @@
 #define FULL_NAP_AFTER 100u
 #define FULL_NAP_NS    50000
 
-struct fns_vring fns_vring = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP};
+struct fns_vring fns_vring;
 
 int fns_vring_attach(const struct fns_placement_ops *ops)
 {
 	int err = 0;
 
-	pthread_mutex_lock(&fns_vring.lock);
+	fns_lock_take(&fns_vring.lock);
 	if (fns_vring.ops != ops) {
 		uint32_t nslots = 0;
 		struct fns_sq_shared *sh = ops->sq(&nslots);
@@ -35,7 +35,7 @@ int fns_vring_attach(const struct fns_placement_ops *ops)
 			fns_vring.ops = ops;
 		}
 	}
-	pthread_mutex_unlock(&fns_vring.lock);
+	fns_lock_release(&fns_vring.lock);
 	return err;
 }
 
@@ -55,13 +55,13 @@ bool fns_vring_wait(uint32_t n)
 
 	for (unsigned i = 0; i < FULL_TRIES; i++) {
 		fns_vring_ring();
-		pthread_mutex_unlock(&r->lock);
+		fns_lock_release(&r->lock);
 		r->ops->submitted(FNS_SUBMITTED_ALL);
 		if (i >= FULL_NAP_AFTER)
 			nanosleep(&nap, NULL);
 		else
 			sched_yield();
-		pthread_mutex_lock(&r->lock);
+		fns_lock_take(&r->lock);
 		r->credit = atomic_load_explicit(&r->sh->credit, memory_order_acquire);
 		if (r->head - r->credit + n <= r->nslots)
 			return true;

@@ -7,12 +7,11 @@
 #ifndef FNS_VERBS_RING_H
 #define FNS_VERBS_RING_H
 
-#include <pthread.h>
-
+#include "base/lock.h"
 #include "pipe/placement.h"
 
 struct fns_vring {
-	pthread_mutex_t lock;
+	struct fns_lock lock;
 	struct fns_sq_shared *sh;
 	uint32_t nslots, log2;
 	uint32_t head;   /* free-running count of slots published */

@@ -85,10 +85,10 @@ FNS_EXPORT int ibv_modify_srq(struct ibv_srq *ibsrq, struct ibv_srq_attr *attr, 
 		return fns_verbs_err(-EINVAL);
 	if (mask == 0)
 		return 0;
-	pthread_mutex_lock(&fns_vring.lock);
+	fns_lock_take(&fns_vring.lock);
 	posted = srq->head - atomic_load(&srq->tail);
 	max_wr = mask & IBV_SRQ_MAX_WR ? attr->max_wr : srq->max_wr;
-	pthread_mutex_unlock(&fns_vring.lock);
+	fns_lock_release(&fns_vring.lock);
 	if (max_wr == 0 || max_wr > FNS_MAX_SRQ_WR || max_wr < posted ||
 		(mask & IBV_SRQ_LIMIT && attr->srq_limit > max_wr))
 		return fns_verbs_err(-EINVAL);
@@ -99,9 +99,9 @@ FNS_EXPORT int ibv_modify_srq(struct ibv_srq *ibsrq, struct ibv_srq_attr *attr, 
 	if (err)
 		return fns_verbs_err(err);
 	if (mask & IBV_SRQ_MAX_WR) {
-		pthread_mutex_lock(&fns_vring.lock);
+		fns_lock_take(&fns_vring.lock);
 		srq->max_wr = attr->max_wr = FNS_MAX(max_wr, msg.srq.max_wr);
-		pthread_mutex_unlock(&fns_vring.lock);
+		fns_lock_release(&fns_vring.lock);
 	}
 	return 0;
 }

@@ -27,6 +27,7 @@
 
 #include "base/assert.h"
 #include "base/list.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "pipe/placement.h"
@@ -121,7 +122,7 @@ struct fns_vcq {
 		struct ibv_cq ibv;
 		struct ibv_cq_ex ex;
 	};
-	_Alignas(FNS_CACHELINE) pthread_mutex_t lock;
+	_Alignas(FNS_CACHELINE) struct fns_lock lock;
 	struct fns_cq_shared *sh;
 	uint32_t head; /* free-running count of entries consumed */
 	uint32_t log2, mask;
