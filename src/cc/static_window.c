@@ -7,15 +7,17 @@
 
 static void on_event(struct fns_cc_ctx *ctx, const struct fns_cc_event *ev, struct fns_cc_out *out)
 {
-	*out = (struct fns_cc_out){
-		.window_bytes = FNS_CC_STATIC_WINDOW,
-		.rate_bps = FNS_CC_UNLIMITED,
-		.timer_ns = UINT64_MAX,
-		.path_hint = 0,
-	};
+	out->window_bytes = FNS_CC_STATIC_WINDOW;
+	out->rate_bps = FNS_CC_UNLIMITED;
+	out->timer_ns = FNS_CC_NEVER;
+	out->path_hint = 0;
 }
 
 const struct fns_cc_ops fns_cc_static_window = {
+	.abi = FNS_CC_ABI,
+	.size = sizeof(fns_cc_static_window),
 	.name = "static_window",
+	.text = "a constant window of 8 MiB: none at all",
+	.events = FNS_CC_ON(FNS_CC_INIT),
 	.on_event = on_event,
 };

@@ -122,8 +122,8 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
 	qp->cookie = m->cookie;
 	qp->nic = &e->nic;
 	qp->ops = ops;
-	qp->cc = e->cc;
-	qp->cc_out.window_bytes = qp->cc_out.rate_bps = FNS_CC_UNLIMITED;
+	qp->cc = e->cc.ops;
+	qp->cc_ctx.param = e->cc.param;
 	qp->pd = pd;
 	qp->scq = scq;
 	qp->rcq = rcq;

@@ -45,7 +45,11 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	fns_list_init(&nic->peers);
 	fns_list_init(&nic->hosts);
 	fns_rng_seed(&e->rng, cfg->seed);
-	e->cc = cfg->cc ? cfg->cc : &fns_cc_static_window;
+	if (cfg->cc)
+		e->cc = *cfg->cc;
+	else
+		fns_cc_default(&fns_cc_static_window, &e->cc);
+	fns_cc_print(&e->cc, cfg->stats->cc, sizeof(cfg->stats->cc));
 	e->prefix = cfg->prefix;
 	e->quota = cfg->quota;
 	e->next_qp = (uint32_t)fns_rng_below(&e->rng, FNS_QP_INDEXES);

@@ -46,9 +46,9 @@ struct fns_engine_cfg {
 				    by what its host says, and until then as for 212,992 */
 	uint32_t read_budget;    /* the same of our own, for READ responses: fns_rcvbuf_share(),
 				    0: as for 212,992 */
-	const struct fns_cc_ops *cc;   /* NULL: static window */
-	struct fns_modes modes;        /* tx and pipe; all zero: the defaults. rx is the wire's */
-	struct fns_engine_quota quota; /* of each application */
+	const struct fns_cc_choice *cc; /* NULL: static window; copied, the table is borrowed */
+	struct fns_modes modes;         /* tx and pipe; all zero: the defaults. rx is the wire's */
+	struct fns_engine_quota quota;  /* of each application */
 	struct fns_upcalls up;
 };
 

@@ -41,7 +41,7 @@ struct fns_ring {
 
 struct fns_engine {
 	struct fns_nic nic; /* first: transports see this part */
-	const struct fns_cc_ops *cc;
+	struct fns_cc_choice cc;
 	struct fns_rng rng;
 	uint8_t prefix;
 	bool deferred; /* acknowledgements wait: see FNS_ADVANCE_LAZY */

@@ -74,6 +74,9 @@
 	X(rc_probes, "tail probes sent")                                                           \
 	X(rc_retransmits, "packets sent again")                                                    \
 	X(rc_implied_naks, "responses found missing")                                              \
+	X(cnps_sent, "congestion notifications sent")                                              \
+	X(cnps_received, "congestion notifications received")                                      \
+	X(cc_refused, "outputs of the congestion control that made no sense")                      \
 	X(acks_sent, "acknowledgements sent")                                                      \
 	X(acks_received, "acknowledgements received")                                              \
 	X(credits_sent, "receive credits for UC and UD sent")                                      \
@@ -112,7 +115,8 @@ struct fns_stats {
 	uint32_t pid, prefix;
 	char comm[16];
 	uint8_t tx_mode, rx_mode, pipe_mode, pad[5]; /* as pipe/modes.h; written once */
-	_Atomic uint64_t qps;                        /* queue pairs alive */
+	char cc[64]; /* congestion control, with what differs from its defaults; written once */
+	_Atomic uint64_t qps; /* queue pairs alive */
 	_Atomic uint64_t counter[FNS_C_COUNT];
 	_Alignas(64) struct fns_stats_qp
 		qp[FNS_STATS_MAX_QP]; /* sparse: pages untouched cost nothing */

@@ -267,6 +267,8 @@ struct fns_requester {
 	uint64_t sent_ns;      /* last request sent */
 	uint64_t rnr_until_ns; /* 0: not waiting */
 	uint64_t pace_ns;      /* not before */
+	uint64_t pace_frac;    /* and this many parts of a ns, of which cc_out.rate_bps are one */
+	bool pace_more;        /* there was more to send after the last packet paced */
 	uint64_t srtt_ns;
 	uint64_t rtt_sent_ns; /* probe of the round trip: when rtt_psn was sent, 0: none */
 	uint32_t rtt_psn;
@@ -356,6 +358,7 @@ struct fns_qp {
 	const struct fns_cc_ops *cc;
 	struct fns_cc_ctx cc_ctx;
 	struct fns_cc_out cc_out;
+	bool cc_on_sent; /* packets sent concern it: to be paced, or FNS_CC_SENT is wanted */
 	struct fns_pd *pd;
 	struct fns_cq *scq, *rcq;
 	struct fns_srq *srq;

@@ -5,13 +5,18 @@
 
 #include "transport/rc.h"
 
+static const struct fns_cc_out cc_none = {
+	.window_bytes = FNS_CC_UNLIMITED, .rate_bps = FNS_CC_UNLIMITED, .timer_ns = FNS_CC_NEVER};
+
 static void rc_reset(struct fns_qp *qp)
 {
 	fns_qp_stop(qp);
 	memset(&qp->req, 0, sizeof(qp->req));
 	memset(&qp->rsp, 0, sizeof(qp->rsp));
 	fns_list_init(&qp->rsp.ops);
-	memset(&qp->cc_ctx, 0, sizeof(qp->cc_ctx));
+	memset(qp->cc_ctx.state, 0, sizeof(qp->cc_ctx.state));
+	qp->cc_out = cc_none;
+	qp->cc_on_sent = false;
 	qp->sq.head = qp->sq.cur = qp->sq.tail = 0;
 	qp->rq.head = qp->rq.tail = 0;
 	qp->last_wqe_event = qp->comm_est = false;
@@ -29,9 +34,6 @@ static void rc_to_rts(struct fns_qp *qp)
 	r->psn = r->max_psn = r->una = qp->attr.sq_psn & FNS_PSN_MASK;
 	r->retry_left = qp->attr.retry_cnt;
 	r->rnr_left = qp->attr.rnr_retry;
-	qp->cc_out = (struct fns_cc_out){.window_bytes = FNS_CC_UNLIMITED,
-		.rate_bps = FNS_CC_UNLIMITED,
-		.timer_ns = UINT64_MAX};
 	fns_rc_cc(qp, FNS_CC_INIT, 0, 0);
 }
 

@@ -58,7 +58,21 @@ bool fns_rc_direct_wanted(const struct fns_qp *qp, const struct fns_wqe *w);
 bool fns_rc_completer_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v);
 /* Retires what is acknowledged and placed, oldest first. */
 void fns_rc_retire(struct fns_qp *qp);
-void fns_rc_cc(struct fns_qp *qp, enum fns_cc_event_type type, uint64_t bytes, uint64_t rtt_ns);
+
+/* rc_cc.c: congestion control */
+#define FNS_PACE_FRAME    66u                      /* bytes of a packet before BTH, on Ethernet */
+#define FNS_PACE_SLACK_NS (20 * FNS_NSEC_PER_USEC) /* so much lateness is caught up with */
+void fns_rc_cc_event(
+	struct fns_qp *qp, enum fns_cc_event_type type, uint64_t bytes, uint64_t rtt_ns);
+/* An event, if the algorithm wants it. */
+static inline void fns_rc_cc(
+	struct fns_qp *qp, enum fns_cc_event_type type, uint64_t bytes, uint64_t rtt_ns)
+{
+	if (fns_unlikely(qp->cc->events & FNS_CC_ON(type)))
+		fns_rc_cc_event(qp, type, bytes, rtt_ns);
+}
+/* After sent packets of so many bytes, BTH to ICRC, if qp->cc_on_sent: paces what follows. */
+void fns_rc_cc_sent(struct fns_qp *qp, uint32_t bytes);
 
 /* rc_responder.c: requests. */
 bool fns_rc_responder_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v);

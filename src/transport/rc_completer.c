@@ -10,17 +10,6 @@
 #include "base/bytes.h"
 #include "transport/rc.h"
 
-void fns_rc_cc(struct fns_qp *qp, enum fns_cc_event_type type, uint64_t bytes, uint64_t rtt_ns)
-{
-	const struct fns_cc_event ev = {.type = type,
-		.now_ns = qp->nic->now_ns,
-		.bytes = bytes,
-		.rtt_ns = rtt_ns,
-		.inflight = qp->req.inflight_bytes};
-
-	qp->cc->on_event(&qp->cc_ctx, &ev, &qp->cc_out);
-}
-
 static void sq_drained(struct fns_qp *qp)
 {
 	struct fns_requester *r = &qp->req;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * RC timers (IBTA 9.7.6.1): one timer a queue pair for the local ACK timeout, the tail probe, the
- * RNR wait and pacing. It is set lazily: when it fires it looks at what is really due, so that an
- * acknowledgement costs no timer operation.
+ * RNR wait, pacing and the congestion control. It is set lazily: when it fires it looks at what is
+ * really due, so that an acknowledgement costs no timer operation.
  */
 #include "transport/rc.h"
 
@@ -42,6 +42,7 @@ static uint64_t due_at(const struct fns_qp *qp)
 	const struct fns_requester *r = &qp->req;
 	uint64_t at = FNS_MIN(rto_at(qp), probe_at(qp));
 
+	at = FNS_MIN(at, qp->cc_out.timer_ns);
 	if (r->rnr_until_ns)
 		at = FNS_MIN(at, r->rnr_until_ns);
 	if (r->pace_ns > qp->nic->now_ns && qp->sq.cur != qp->sq.tail)
@@ -92,6 +93,10 @@ void fns_rc_timer(struct fns_qp *qp)
 	} else if (now >= probe_at(qp)) {
 		fns_rc_probe(qp);
 		r->probes++;
+	}
+	if (now >= qp->cc_out.timer_ns) {
+		qp->cc_out.timer_ns = FNS_CC_NEVER;
+		fns_rc_cc(qp, FNS_CC_TIMER, 0, 0);
 	}
 	if (r->pace_ns && now >= r->pace_ns && qp->sq.cur != qp->sq.tail)
 		fns_qp_activate(qp);

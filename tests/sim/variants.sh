@@ -11,7 +11,7 @@ seeds=${SEEDS:-}
 work=$(mktemp -d "${TMPDIR:-/tmp}/flexins-sim.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
 
-flags="-std=gnu17 -D_GNU_SOURCE -fno-strict-aliasing -w -I$root -I$root/src"
+flags="-std=gnu17 -D_GNU_SOURCE -fno-strict-aliasing -w -I$root -I$root/src -I$root/include"
 
 modules="src/base src/roce src/mem src/cc src/transport src/engine sim"
 

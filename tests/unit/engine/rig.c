@@ -227,6 +227,7 @@ struct rig *rig_create(const struct rig_opts *opts)
 		.peer_budget = o->peer_budget,
 		.read_budget = o->read_budget,
 		.modes = o->modes,
+		.cc = o->cc,
 		.up = {.comp_event = on_comp, .async_event = on_async, .ctx = r}};
 	if (!cfg.modes.tx && !cfg.modes.pipe) {
 		assert_true(fns_tx_mode_parse(getenv("FLEXINS_TX"), &cfg.modes));

@@ -47,7 +47,8 @@ struct rig_opts {
 	uint32_t sq_slots; /* 0: 1024 */
 	uint8_t prefix;    /* 0: RIG_PREFIX */
 	uint64_t seed;
-	struct fns_modes modes; /* all zero: as FLEXINS_TX and FLEXINS_PIPE say */
+	const struct fns_cc_choice *cc; /* NULL: the default */
+	struct fns_modes modes;         /* all zero: as FLEXINS_TX and FLEXINS_PIPE say */
 };
 
 struct rig {
