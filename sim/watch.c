@@ -74,6 +74,8 @@ void sim_watch_tx(struct sim_host *h, const uint8_t *pkt, uint32_t len, uint32_t
 	q = sender_of(h, dst, p.dest_qp);
 	if (!q || q->type != FNS_QPT_RC)
 		return;
+	if (p.opcode == FNS_OP_CNP)
+		return;
 	if (p.info->flags & FNS_OPF_REQUEST)
 		watch_request(q, &p, len);
 	else if (q->peer->watching && psn_diff(p.psn, q->peer->next_psn) >= 0 &&

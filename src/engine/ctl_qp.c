@@ -123,6 +123,7 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
 	qp->nic = &e->nic;
 	qp->ops = ops;
 	qp->cc = e->cc.ops;
+	qp->cc_events = qp->cc->events;
 	qp->cc_ctx.param = e->cc.param;
 	qp->pd = pd;
 	qp->scq = scq;
@@ -180,12 +181,14 @@ static int connect_to(
 	struct fns_engine *e, struct fns_qp *qp, const struct fns_ctl_av *av, uint32_t dest_qpn)
 {
 	struct fns_wire *wire = e->nic.wire;
-	uint8_t prefix = (uint8_t)(dest_qpn >> 16);
+	uint8_t prefix = (uint8_t)(dest_qpn >> 16), tos = av->traffic_class;
 	struct fns_path *path;
 	struct fns_peer *peer;
 	int r;
 
-	r = wire->ops->path_get(wire, &av->sgid, &av->dgid, av->ifindex, prefix, av->traffic_class,
+	if (qp->type == FNS_QPT_RC && (e->cc.ops->flags & FNS_CC_F_ECT) && !(tos & FNS_ECN_CE))
+		tos |= FNS_ECN_ECT0;
+	r = wire->ops->path_get(wire, &av->sgid, &av->dgid, av->ifindex, prefix, tos,
 		av->hop_limit ? av->hop_limit : 64, &path);
 	if (r < 0)
 		return r;

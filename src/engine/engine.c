@@ -32,6 +32,7 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	nic->up = cfg->up;
 	nic->find_ah = find_ah;
 	nic->stage_all = cfg->modes.tx != FNS_TXM_HEADER_ONLY;
+	nic->cnp_ns = cfg->cnp_ns;
 	nic->doorbell = cfg->modes.pipe == FNS_PIPE_DOORBELL;
 	nic->rxops_each = cfg->quota.rxops ? cfg->quota.rxops : FNS_RXOPS;
 	nic->read_budget =

@@ -47,8 +47,10 @@ struct fns_engine_cfg {
 	uint32_t read_budget;    /* the same of our own, for READ responses: fns_rcvbuf_share(),
 				    0: as for 212,992 */
 	const struct fns_cc_choice *cc; /* NULL: static window; copied, the table is borrowed */
-	struct fns_modes modes;         /* tx and pipe; all zero: the defaults. rx is the wire's */
-	struct fns_engine_quota quota;  /* of each application */
+	uint64_t cnp_ns; /* between congestion notifications that one queue pair sends for marked
+			    packets; 0: none are sent */
+	struct fns_modes modes;        /* tx and pipe; all zero: the defaults. rx is the wire's */
+	struct fns_engine_quota quota; /* of each application */
 	struct fns_upcalls up;
 };
 

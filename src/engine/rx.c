@@ -17,7 +17,8 @@ static struct fns_qp *demux(struct fns_engine *e, const struct fns_rx_view *v, s
 		fns_count(st, FNS_C_drop_no_qp);
 		return NULL;
 	}
-	if (fns_unlikely((h->opcode & 0xe0) != qp->ops->tclass)) {
+	if (fns_unlikely((h->opcode & 0xe0) != qp->ops->tclass) &&
+		(h->opcode != FNS_OP_CNP || qp->type != FNS_QPT_RC)) {
 		fns_count(st, FNS_C_drop_qp_type);
 		return NULL;
 	}

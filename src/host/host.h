@@ -16,6 +16,9 @@
 #include "pipe/stats.h"
 #include "wire/wire.h"
 
+/* Congestion notifications of one queue pair come at most this often: what NICs do. */
+#define FNS_HOST_CNP_NS (50 * FNS_NSEC_PER_USEC)
+
 /* A statistics page of this process, in a memory file for the keeper. NULL with errno. */
 struct fns_stats *fns_host_stats_make(int *fd);
 /* All counters that are not zero, in one line of the log. */

@@ -90,6 +90,7 @@ static bool make_engine(char *err, unsigned errlen)
 	struct fns_engine_cfg ec = {.start_ns = fns_clock_now_ns(),
 		.prefix = fns_here.lease.prefix,
 		.stats = fns_here.stats,
+		.cnp_ns = FNS_HOST_CNP_NS,
 		.read_budget = fns_host_read_budget(fns_here.lease.sock),
 		.up = {.comp_event = up_comp_event, .async_event = up_async_event}};
 	size_t ring_bytes =

@@ -74,6 +74,8 @@ static const uint8_t *extensions_parse(const uint8_t *p, uint32_t flags, struct 
 		h->imm = get_be32(p);
 		p += 4;
 	}
+	if (flags & FNS_OPF_CNP)
+		p += FNS_CNP_RESERVED;
 	return p;
 }
 
@@ -159,6 +161,10 @@ uint32_t fns_hdr_build(uint8_t *out, const struct fns_hdr *h)
 	if (flags & FNS_OPF_IETH) {
 		put_be32(p, h->imm);
 		p += 4;
+	}
+	if (flags & FNS_OPF_CNP) {
+		memset(p, 0, FNS_CNP_RESERVED);
+		p += FNS_CNP_RESERVED;
 	}
 	fns_assert(p - out == info->hdr_len);
 	return info->hdr_len;

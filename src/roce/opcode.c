@@ -24,7 +24,7 @@
 #define HDR_LEN(f)                                                                                 \
 	(12 + HAS(f, RETH, 16) + HAS(f, AETH, 4) + HAS(f, IMM, 4) + HAS(f, IETH, 4) +              \
 		HAS(f, DETH, 8) + HAS(f, FNS_OPF_ATOMIC_ETH, 28) +                                 \
-		HAS(f, FNS_OPF_ATOMIC_ACK_ETH, 8))
+		HAS(f, FNS_OPF_ATOMIC_ACK_ETH, 8) + HAS(f, FNS_OPF_CNP, FNS_CNP_RESERVED))
 #define OP(tc, op, f, text)                                                                        \
 	[(tc) | (op)] = {.flags = FNS_OPF_VALID | (f), .hdr_len = HDR_LEN(f), .name = text}
 
@@ -67,4 +67,6 @@ const struct fns_opcode_info fns_opcodes[256] = {
 	OP(FNS_TC_UD, FNS_OP_SEND_ONLY, SEND | ONLY | DETH, "UD_SEND_ONLY"),
 	OP(FNS_TC_UD, FNS_OP_SEND_ONLY_IMM, SEND | ONLY | DETH | IMM, "UD_SEND_ONLY_IMM"),
 	OP(FNS_TC_UD, FNS_OP_CREDIT, FNS_OPF_CREDIT | ONLY, "UD_CREDIT"),
+
+	OP(FNS_TC_CNP, FNS_OP_CNP, FNS_OPF_CNP | ONLY, "CNP"),
 };

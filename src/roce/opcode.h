@@ -13,7 +13,8 @@ enum fns_tclass {
 	FNS_TC_RC = 0x00,
 	FNS_TC_UC = 0x20,
 	FNS_TC_RD = 0x40,
-	FNS_TC_UD = 0x60
+	FNS_TC_UD = 0x60,
+	FNS_TC_CNP = 0x80 /* for queue pairs of the others */
 };
 
 /* BTH opcode bits 4..0. */
@@ -47,6 +48,8 @@ enum fns_opcode {
 	 * which nobody else sets on these services.
 	 */
 	FNS_OP_CREDIT = 0x1f,
+	/* All 8 bits: congestion notification (RoCEv2, A17.9), BTH and 16 reserved bytes. */
+	FNS_OP_CNP = 0x81,
 };
 
 /* fns_opcode_info.flags */
@@ -72,7 +75,10 @@ enum {
 	FNS_OPF_ATOMIC_ACK_ETH = 1 << 18,
 	FNS_OPF_PAYLOAD = 1 << 19, /* may carry payload */
 	FNS_OPF_CREDIT = 1 << 20,  /* FlexiNS receive credit */
+	FNS_OPF_CNP = 1 << 21,     /* congestion notification */
 };
+
+#define FNS_CNP_RESERVED 16 /* bytes after the BTH of a CNP */
 
 struct fns_opcode_info {
 	uint32_t flags;

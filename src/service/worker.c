@@ -321,6 +321,7 @@ static bool make_engine(struct fns_service_worker *w, char *err, size_t errlen)
 	struct fns_engine_cfg ec = {.start_ns = fns_clock_now_ns(),
 		.prefix = w->lease.prefix,
 		.stats = w->stats,
+		.cnp_ns = FNS_HOST_CNP_NS,
 		.read_budget = fns_host_read_budget(w->lease.sock),
 		.quota = quota,
 		.up = {.comp_event = fns_service_comp_event,

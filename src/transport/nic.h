@@ -92,6 +92,7 @@ struct fns_nic {
 	uint32_t read_chunk;          /* bytes asked for by one READ request at most */
 	uint32_t peer_budget;         /* a peer's window at first and in its buffer cost */
 	uint32_t peer_cap;            /* ... and at most, however large its buffer */
+	uint64_t cnp_ns;              /* between CNPs of one queue pair; 0: none are sent */
 	bool doorbell;                /* FNS_PIPE_DOORBELL */
 	bool stage_all;               /* not FNS_TXM_HEADER_ONLY: nothing goes in place */
 	struct fns_pool stage;        /* FNS_STAGE_BYTES each */

@@ -319,9 +319,10 @@ struct fns_responder {
 	uint32_t epsn;   /* next PSN expected: received_psn + 1 */
 	uint32_t placed; /* next PSN to commit: placed_psn + 1 */
 	uint32_t msn;
-	bool nak_sent;      /* a sequence or RNR NAK is out: silence until epsn arrives */
-	uint8_t in_message; /* enum fns_in_message */
-	bool dying;         /* a fatal NAK is on its way out */
+	bool nak_sent;        /* a sequence or RNR NAK is out: silence until epsn arrives */
+	uint8_t in_message;   /* enum fns_in_message */
+	bool dying;           /* a fatal NAK is on its way out */
+	uint64_t cnp_next_ns; /* no congestion notification before */
 	/* message being received */
 	bool have_rwqe;
 	uint64_t wr_id;
@@ -356,6 +357,7 @@ struct fns_qp {
 	struct fns_nic *nic;
 	const struct fns_transport_ops *ops;
 	const struct fns_cc_ops *cc;
+	uint32_t cc_events; /* that it wants */
 	struct fns_cc_ctx cc_ctx;
 	struct fns_cc_out cc_out;
 	bool cc_on_sent; /* packets sent concern it: to be paced, or FNS_CC_SENT is wanted */

@@ -68,11 +68,16 @@ void fns_rc_cc_event(
 static inline void fns_rc_cc(
 	struct fns_qp *qp, enum fns_cc_event_type type, uint64_t bytes, uint64_t rtt_ns)
 {
-	if (fns_unlikely(qp->cc->events & FNS_CC_ON(type)))
+	if (fns_unlikely(qp->cc_events & FNS_CC_ON(type)))
 		fns_rc_cc_event(qp, type, bytes, rtt_ns);
 }
-/* After sent packets of so many bytes, BTH to ICRC, if qp->cc_on_sent: paces what follows. */
-void fns_rc_cc_sent(struct fns_qp *qp, uint32_t bytes);
+/*
+ * A packet came that a switch had marked: the sender is told, at most once in nic->cnp_ns. Before
+ * anything else is made of the packet: this may flush.
+ */
+void fns_rc_marked(struct fns_qp *qp);
+/* After a packet was put last into the txq, if qp->cc_on_sent: paces what follows. */
+void fns_rc_cc_sent(struct fns_qp *qp);
 
 /* rc_responder.c: requests. */
 bool fns_rc_responder_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v);
@@ -89,7 +94,15 @@ static inline uint32_t fns_rc_response_count(const struct fns_qp *qp)
 
 /* rc_timer.c */
 /* Makes sure that the timer runs while something is outstanding. */
-void fns_rc_timer_arm(struct fns_qp *qp);
+void fns_rc_timer_arm_now(struct fns_qp *qp);
+static inline void fns_rc_timer_arm(struct fns_qp *qp)
+{
+	/* Something pending moves later, but for RNR and pacing, which may be nearer than the
+	 * timeout set. */
+	if (fns_unlikely(!fns_timer_is_set(&qp->timer) || qp->req.rnr_until_ns ||
+			 qp->req.pace_ns > qp->nic->now_ns))
+		fns_rc_timer_arm_now(qp);
+}
 void fns_rc_timer(struct fns_qp *qp);
 
 #endif

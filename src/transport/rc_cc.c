@@ -42,7 +42,7 @@ void fns_rc_cc_event(
 	if (out.rate_bps != had.rate_bps)
 		rate_changed(qp, had.rate_bps);
 	qp->cc_on_sent =
-		out.rate_bps != FNS_CC_UNLIMITED || (qp->cc->events & FNS_CC_ON(FNS_CC_SENT));
+		out.rate_bps != FNS_CC_UNLIMITED || (qp->cc_events & FNS_CC_ON(FNS_CC_SENT));
 	if (type == FNS_CC_INIT || type == FNS_CC_SENT) {
 		/* Who sends goes on by itself. */
 	} else if (out.window_bytes > had.window_bytes || out.rate_bps > had.rate_bps) {
@@ -53,12 +53,13 @@ void fns_rc_cc_event(
 		fns_timer_set(qp->nic->timers, &qp->timer, out.timer_ns);
 }
 
-void fns_rc_cc_sent(struct fns_qp *qp, uint32_t bytes)
+void fns_rc_cc_sent(struct fns_qp *qp)
 {
 	struct fns_requester *r = &qp->req;
 	uint64_t rate = qp->cc_out.rate_bps, now = qp->nic->now_ns, since, left;
+	const struct fns_frame *f = &qp->nic->txq.frame[qp->nic->txq.n - 1];
+	uint32_t bytes = f->hdr_len + f->payload_len + f->pad + FNS_ICRC_LEN + FNS_PACE_FRAME;
 
-	bytes += FNS_PACE_FRAME;
 	if (rate != FNS_CC_UNLIMITED) {
 		/* What was late may be caught up with, idleness not. */
 		since = now;
@@ -75,4 +76,30 @@ void fns_rc_cc_sent(struct fns_qp *qp, uint32_t bytes)
 		fns_rc_timer_arm(qp);
 	}
 	fns_rc_cc(qp, FNS_CC_SENT, bytes, 0);
+}
+
+/* --- congestion notification packets (A17.9) --- */
+
+void fns_rc_marked(struct fns_qp *qp)
+{
+	const struct fns_hdr h = {.opcode = FNS_OP_CNP,
+		.becn = true,
+		.pkey = FNS_PKEY_DEFAULT,
+		.dest_qp = qp->dest_qpn};
+	struct fns_responder *r = &qp->rsp;
+	uint64_t now = qp->nic->now_ns;
+	struct fns_frame *f;
+
+	if (!qp->nic->cnp_ns || now < r->cnp_next_ns ||
+		(qp->state != FNS_QPS_RTR && qp->state != FNS_QPS_RTS && qp->state != FNS_QPS_SQD))
+		return;
+	f = fns_txq_frame(qp->nic, 1);
+	if (!f || !qp->path)
+		return; /* the next one marked will tell */
+	r->cnp_next_ns = now + qp->nic->cnp_ns;
+	f->path = qp->path;
+	f->owner = qp;
+	f->hdr_len = (uint8_t)fns_hdr_build(f->hdr, &h);
+	fns_txq_commit(qp->nic, f, NULL, false);
+	fns_count(qp->nic->stats, FNS_C_cnps_sent);
 }

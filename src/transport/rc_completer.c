@@ -410,5 +410,15 @@ bool fns_rc_completer_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_vie
 		on_ack(qp, h);
 		return false;
 	}
+	if (h->opcode == FNS_OP_CNP) {
+		fns_count(qp->nic->stats, FNS_C_cnps_received);
+		fns_rc_cc(qp, FNS_CC_CNP, 0, 0);
+		return false;
+	}
+	if (fns_unlikely(v->ecn == FNS_ECN_CE)) {
+		fns_rc_marked(qp);
+		if (qp->state == FNS_QPS_ERR)
+			return false;
+	}
 	return on_response(qp, h, v);
 }

@@ -363,7 +363,6 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 		enum fns_rc_direct direct;
 		struct fns_wqe *w;
 		bool again, ack_req;
-		int32_t deficit;
 
 		if (nothing_to_send(qp))
 			return FNS_TX_IDLE;
@@ -403,7 +402,6 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 			return FNS_TX_IDLE;
 		again = psn_diff(r->psn, r->max_psn) < 0;
 		ack_req = fns_rc_has_response(w) || wants_ack(qp, w, r->seg, cost);
-		deficit = qp->deficit;
 		switch (emit(qp, w, qp->sq.cur, r->seg, again, ack_req, &status)) {
 		case FNS_GATHER_OK:
 			break;
@@ -419,7 +417,7 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 			note_retransmit(qp);
 		sent(qp, w, n, cost, len, ack_req);
 		if (fns_unlikely(qp->cc_on_sent))
-			fns_rc_cc_sent(qp, (uint32_t)(deficit - qp->deficit));
+			fns_rc_cc_sent(qp);
 	}
 	return FNS_TX_MORE;
 }

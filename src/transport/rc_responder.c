@@ -474,6 +474,8 @@ bool fns_rc_responder_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_vie
 	struct fns_responder *r = &qp->rsp;
 	int32_t d;
 
+	if (fns_unlikely(v->ecn == FNS_ECN_CE))
+		fns_rc_marked(qp);
 	if (qp->state < FNS_QPS_RTR || qp->state == FNS_QPS_ERR || r->dying) {
 		fns_count(qp->nic->stats, FNS_C_drop_qp_state);
 		return false;

@@ -42,7 +42,6 @@ static uint64_t due_at(const struct fns_qp *qp)
 	const struct fns_requester *r = &qp->req;
 	uint64_t at = FNS_MIN(rto_at(qp), probe_at(qp));
 
-	at = FNS_MIN(at, qp->cc_out.timer_ns);
 	if (r->rnr_until_ns)
 		at = FNS_MIN(at, r->rnr_until_ns);
 	if (r->pace_ns > qp->nic->now_ns && qp->sq.cur != qp->sq.tail)
@@ -50,16 +49,10 @@ static uint64_t due_at(const struct fns_qp *qp)
 	return at;
 }
 
-void fns_rc_timer_arm(struct fns_qp *qp)
+void fns_rc_timer_arm_now(struct fns_qp *qp)
 {
-	uint64_t at;
+	uint64_t at = due_at(qp);
 
-	/* Something pending moves later, but for RNR and pacing, which may be nearer than the
-	 * timeout set. */
-	if (fns_timer_is_set(&qp->timer) && !qp->req.rnr_until_ns &&
-		qp->req.pace_ns <= qp->nic->now_ns)
-		return;
-	at = due_at(qp);
 	if (at != UINT64_MAX && (!fns_timer_is_set(&qp->timer) || at < qp->timer.deadline_ns))
 		fns_timer_set(qp->nic->timers, &qp->timer, at);
 }
@@ -100,7 +93,7 @@ void fns_rc_timer(struct fns_qp *qp)
 	}
 	if (r->pace_ns && now >= r->pace_ns && qp->sq.cur != qp->sq.tail)
 		fns_qp_activate(qp);
-	at = due_at(qp);
+	at = FNS_MIN(due_at(qp), qp->cc_out.timer_ns);
 	if (at != UINT64_MAX)
 		fns_timer_set(qp->nic->timers, &qp->timer, FNS_MAX(at, now + 1));
 }

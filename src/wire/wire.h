@@ -91,6 +91,11 @@ struct fns_frame {
 			    */
 };
 
+enum {
+	FNS_ECN_ECT0 = 2, /* the sender understands marks */
+	FNS_ECN_CE = 3    /* marked by a switch: congestion */
+};
+
 /*
  * A packet received: BTH to pad, ICRC verified and cut off. data may lie in memory that the sender
  * can still write to (same-host wire): whoever judges a field uses the value that he judged, not a
@@ -99,7 +104,7 @@ struct fns_frame {
 struct fns_rx_view {
 	const uint8_t *data;
 	uint32_t len;
-	uint8_t ecn; /* IP ECN bits */
+	uint8_t ecn; /* IP ECN bits: FNS_ECN_* */
 	uint8_t tos, ttl;
 	uint16_t sport;
 	struct fns_gid src, dst;

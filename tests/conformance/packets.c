@@ -176,6 +176,8 @@ static bool exists(unsigned op)
 		return n <= 0x0b || n == 0x1f; /* the last is FlexiNS's */
 	case 3:
 		return n == 0x04 || n == 0x05 || n == 0x1f;
+	case 4:
+		return n == 0x01; /* the CNP, A17.9 */
 	default:
 		return false;
 	}
@@ -198,6 +200,25 @@ static void opcodes_reserved(struct conf *c)
 	}
 	expect_dropped(c, FNS_C_drop_header, n);
 	conf_close(c);
+}
+
+/* For RC only; without any effect but on the sending rate. */
+static void cnp_heard(struct conf *c)
+{
+	static const uint8_t type[] = {FNS_QPT_RC, FNS_QPT_UC, FNS_QPT_UD};
+	uint8_t pkt[128] = {0};
+
+	for (unsigned t = 0; t < 3; t++) {
+		conf_open(c, type[t]);
+		write_packet(c, pkt, RQ);
+		memset(pkt + 12, 0, 16);
+		pkt[0] = 0x81;
+		rig_inject_raw(c->r, pkt, 28);
+		conf_silent(c);
+		assert_int_equal(rig_count(c->r, FNS_C_cnps_received), t == 0);
+		assert_int_equal(rig_count(c->r, FNS_C_drop_qp_type), t > 0);
+		conf_close(c);
+	}
 }
 
 static void opcode_class(struct conf *c)
@@ -448,9 +469,9 @@ static const struct conf_rule rules[] = {
 	{"C9-pkt-pad", "9.2.4", "a pad count without payload is dropped", pad_without_payload},
 	{"C9-pkt-payload", "9.2", "payload where the opcode has none is dropped",
 		payload_forbidden},
-	{"C9-pkt-reserved-opcode", "9.2.1",
-		"reserved and RD opcodes, and the CNP, are dropped, whatever the PSN",
+	{"C9-pkt-reserved-opcode", "9.2.1", "reserved and RD opcodes are dropped, whatever the PSN",
 		opcodes_reserved},
+	{"C9-pkt-cnp", "A17.9", "a CNP is heard by RC and answered by nobody", cnp_heard},
 	{"C9-pkt-class", "9.2.1", "an opcode of another service than the queue pair's is dropped",
 		opcode_class},
 	{"C9-pkt-no-qp", "9.6.1", "a packet for no queue pair is dropped", no_such_qp},

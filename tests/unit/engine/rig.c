@@ -228,6 +228,7 @@ struct rig *rig_create(const struct rig_opts *opts)
 		.read_budget = o->read_budget,
 		.modes = o->modes,
 		.cc = o->cc,
+		.cnp_ns = o->cnp_ns,
 		.up = {.comp_event = on_comp, .async_event = on_async, .ctx = r}};
 	if (!cfg.modes.tx && !cfg.modes.pipe) {
 		assert_true(fns_tx_mode_parse(getenv("FLEXINS_TX"), &cfg.modes));
@@ -622,6 +623,7 @@ void rig_inject_from(struct rig *r, const struct fns_gid *src, const uint8_t *pk
 	rx->view = (struct fns_rx_view){.data = rx->data,
 		.len = len,
 		.tos = 2,
+		.ecn = r->ecn,
 		.ttl = 63,
 		.sport = 50000,
 		.src = *src,

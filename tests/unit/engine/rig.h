@@ -47,6 +47,7 @@ struct rig_opts {
 	uint32_t sq_slots; /* 0: 1024 */
 	uint8_t prefix;    /* 0: RIG_PREFIX */
 	uint64_t seed;
+	uint64_t cnp_ns;
 	const struct fns_cc_choice *cc; /* NULL: the default */
 	struct fns_modes modes;         /* all zero: as FLEXINS_TX and FLEXINS_PIPE say */
 };
@@ -68,6 +69,7 @@ struct rig {
 	const uint8_t *fault_from, *fault_to; /* payload here faults */
 	struct fns_list rxq;
 	unsigned rx_queued, views_out, paths;
+	uint8_t ecn; /* of packets injected from now on */
 	/* submission ring */
 	struct fns_sq_shared *sq;
 	uint32_t sq_slots, sq_tail;

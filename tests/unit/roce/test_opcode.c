@@ -37,6 +37,8 @@ static uint8_t want_len(unsigned op)
 		       : op == 0x65                        ? 24
 		       : op == (FNS_TC_UD | FNS_OP_CREDIT) ? 12
 							   : 0;
+	case FNS_TC_CNP:
+		return op == FNS_OP_CNP ? 28 : 0;
 	default:
 		return 0;
 	}
@@ -60,7 +62,7 @@ static void lengths_match_specification(void **state)
 		valid++;
 		assert_int_equal(i->hdr_len % 4, 0);
 	}
-	assert_int_equal(valid, 23 + 12 + 2 + 2);
+	assert_int_equal(valid, 23 + 12 + 2 + 2 + 1);
 }
 
 static unsigned bits(uint32_t v)
@@ -75,7 +77,7 @@ static void rows_are_consistent(void **state)
 		uint32_t f = fns_opcodes[op].flags;
 		uint32_t kind =
 			f & (FNS_OPF_SEND | FNS_OPF_WRITE | FNS_OPF_READ_REQ | FNS_OPF_READ_RESP |
-				    FNS_OPF_ATOMIC | FNS_OPF_ACK | FNS_OPF_CREDIT);
+				    FNS_OPF_ATOMIC | FNS_OPF_ACK | FNS_OPF_CREDIT | FNS_OPF_CNP);
 
 		if (!f)
 			continue;
@@ -84,10 +86,11 @@ static void rows_are_consistent(void **state)
 			bits(f & (FNS_OPF_FIRST | FNS_OPF_MIDDLE | FNS_OPF_LAST | FNS_OPF_ONLY)),
 			1);
 		assert_int_equal(!(f & FNS_OPF_REQUEST),
-			!!(kind & (FNS_OPF_READ_RESP | FNS_OPF_ACK | FNS_OPF_CREDIT)));
-		assert_int_equal(
-			!(f & FNS_OPF_PAYLOAD), !!(kind & (FNS_OPF_READ_REQ | FNS_OPF_ATOMIC |
-								  FNS_OPF_ACK | FNS_OPF_CREDIT)));
+			!!(kind &
+				(FNS_OPF_READ_RESP | FNS_OPF_ACK | FNS_OPF_CREDIT | FNS_OPF_CNP)));
+		assert_int_equal(!(f & FNS_OPF_PAYLOAD),
+			!!(kind & (FNS_OPF_READ_REQ | FNS_OPF_ATOMIC | FNS_OPF_ACK |
+					  FNS_OPF_CREDIT | FNS_OPF_CNP)));
 		assert_int_equal(!!(f & FNS_OPF_ATOMIC_ETH), kind == FNS_OPF_ATOMIC);
 		assert_int_equal(!!(f & FNS_OPF_RETH),
 			kind == FNS_OPF_READ_REQ ||
@@ -115,7 +118,7 @@ static void names_say_what_flags_say(void **state)
 		{"_LAST", FNS_OPF_LAST}, {"_IMM", FNS_OPF_IMM}, {"_INV", FNS_OPF_IETH},
 		{"_SEND_", FNS_OPF_SEND}, {"_WRITE_", FNS_OPF_WRITE},
 		{"_READ_RESP_", FNS_OPF_READ_RESP}, {"_READ_REQUEST", FNS_OPF_READ_REQ}};
-	static const char *const tc[] = {"RC_", "UC_", "RD_", "UD_"};
+	static const char *const tc[] = {"RC_", "UC_", "RD_", "UD_", "CNP"};
 
 	(void)state;
 	for (unsigned op = 0; op < 256; op++) {

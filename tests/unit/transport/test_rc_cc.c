@@ -207,6 +207,73 @@ static void nonsense_is_counted_and_changes_nothing(void **state)
 	one_end(o);
 }
 
+/* --- congestion notifications (A17.9) --- */
+
+static void marked_write(struct one *o, uint32_t psn, uint8_t ecn)
+{
+	o->r->ecn = ecn;
+	rig_inject(o->r, rig_hdr_rdma(o->r, &o->qp, FNS_OP_WRITE_ONLY, psn, 0, 8), o->data, 8);
+	rig_run(o->r);
+	o->r->ecn = 0;
+}
+
+static void marks_are_reported_now_and_then(void **state)
+{
+	static const struct rig_opts opts = {.cnp_ns = 50000};
+	struct one *o = one_begin(FNS_QPT_RC, &opts);
+	const struct rig_packet *p;
+	uint32_t i;
+
+	for (i = 0; i < 3; i++) /* not ECT, ECT(1), ECT(0) */
+		marked_write(o, RIG_RQ_PSN + i, (uint8_t)i);
+	assert_int_equal(rig_count(o->r, FNS_C_cnps_sent), 0);
+	o->r->nsent = 0;
+	marked_write(o, RIG_RQ_PSN + 3, FNS_ECN_CE);
+	p = &o->r->sent[0];
+	assert_int_equal(p->h.opcode, FNS_OP_CNP);
+	assert_int_equal(p->len, 28); /* the rig cuts the ICRC off */
+	assert_int_equal(p->h.dest_qp, RIG_PEER_QPN);
+	assert_true(p->h.becn && !p->h.fecn && !p->h.ack_req && !p->h.solicited);
+	assert_int_equal(p->h.psn, 0);
+	for (i = 12; i < 28; i++)
+		assert_int_equal(p->data[i], 0);
+	for (i = 4; i < 10; i++)
+		marked_write(o, RIG_RQ_PSN + i, FNS_ECN_CE);
+	assert_int_equal(rig_count(o->r, FNS_C_cnps_sent), 1);
+	rig_step(o->r, 49999);
+	marked_write(o, RIG_RQ_PSN + 10, FNS_ECN_CE);
+	assert_int_equal(rig_count(o->r, FNS_C_cnps_sent), 1);
+	rig_step(o->r, 1);
+	marked_write(o, RIG_RQ_PSN + 11, FNS_ECN_CE);
+	assert_int_equal(rig_count(o->r, FNS_C_cnps_sent), 2);
+	one_end(o);
+	o = one_begin(FNS_QPT_RC, NULL); /* an engine that sends none */
+	marked_write(o, RIG_RQ_PSN, FNS_ECN_CE);
+	assert_int_equal(rig_count(o->r, FNS_C_cnps_sent), 0);
+	one_end(o);
+}
+
+static void a_notification_is_an_event(void **state)
+{
+	struct one *o = begin(&deaf, UINT64_MAX, FNS_CC_UNLIMITED);
+
+	rig_inject(o->r, rig_hdr(&o->qp, FNS_OP_CNP, 0), NULL, 0);
+	rig_run(o->r);
+	assert_int_equal(told.n[FNS_CC_CNP], 1);
+	assert_int_equal(rig_count(o->r, FNS_C_cnps_received), 1);
+	assert_int_equal(rig_state(o->r, &o->qp), FNS_QPS_RTS);
+	rig_inject(o->r, rig_hdr(&o->qp, FNS_OP_CNP, 0), o->data, 4); /* no payload in a CNP */
+	rig_run(o->r);
+	assert_int_equal(told.n[FNS_CC_CNP], 1);
+	assert_int_equal(rig_count(o->r, FNS_C_drop_header), 1);
+	one_end(o);
+	o = one_begin(FNS_QPT_UC, NULL);
+	rig_inject(o->r, rig_hdr(&o->qp, FNS_OP_CNP, 0), NULL, 0);
+	rig_run(o->r);
+	assert_int_equal(rig_count(o->r, FNS_C_drop_qp_type), 1);
+	one_end(o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +283,8 @@ int main(void)
 		cmocka_unit_test(a_new_rate_holds_at_once),
 		cmocka_unit_test(the_timer_comes_in_time_and_once),
 		cmocka_unit_test(nonsense_is_counted_and_changes_nothing),
+		cmocka_unit_test(marks_are_reported_now_and_then),
+		cmocka_unit_test(a_notification_is_an_event),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
