@@ -12,6 +12,9 @@
 
 static const struct fns_cc_ops *const table[] = {
 	&fns_cc_static_window,
+	&fns_cc_dcqcn,
+	&fns_cc_timely,
+	&fns_cc_swift,
 };
 
 const struct fns_cc_ops *fns_cc_at(unsigned i)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "cc/cc.h"
 #include "cli/cli.h"
 #include "cli/tree.h"
 #include "pipe/modes.h"
@@ -45,6 +46,8 @@ static const char help[] =
 	"                          ring of MIB (default 32) used in turn; not through shared memory\n"
 	"  --pipe=phase|doorbell   between program and engine: a phase bit in each entry (default); or, to\n"
 	"                          compare, indices that each side reads from the other\n"
+	"  --cc=NAME[:PARAM=N,...] congestion control of reliable connections: static_window (default: none),\n"
+	"                          dcqcn, timely or swift, such as 'swift:target_us=50'; see flexins(1)\n"
 	"  --fault=SPEC            lose, repeat, reorder, corrupt, delay packets, such as\n"
 	"                          'loss=1%,reorder=3,delay=50us,seed=7'; `flexins fault --help` tells more\n"
 	"  --capture=FILE          write all packets to FILE for Wireshark (pcapng); %p in it is the process\n"
@@ -61,6 +64,7 @@ static const char help[] =
 	"  FLEXINS_WIRE=NAME       as --wire\n"
 	"  FLEXINS_TX, FLEXINS_RX, FLEXINS_PIPE\n"
 	"                          as --tx, --rx, --pipe\n"
+	"  FLEXINS_CC=NAME         as --cc\n"
 	"  FLEXINS_FAULT=SPEC      as --fault\n"
 	"  FLEXINS_CAPTURE=FILE    as --capture; if FILE exists, .PID is added\n"
 	"  FLEXINS_LOG=LEVEL       what the library tells on stderr: error (default), warn, info, debug\n"
@@ -120,6 +124,16 @@ static int check_pipe(const char *name, const char *value)
 				 value);
 }
 
+static int check_cc(const char *name, const char *value)
+{
+	struct fns_cc_choice c;
+	char why[256];
+
+	if (fns_cc_parse(value, &c, why, sizeof(why)))
+		return FNS_EXIT_OK;
+	return fns_cli_error(FNS_EXIT_USAGE, "%s: %s", name, why);
+}
+
 static int check_placement(const char *name, const char *value)
 {
 	if (strcmp(value, "inline") == 0 || strcmp(value, "service") == 0)
@@ -138,6 +152,7 @@ static const struct {
 	{'t', "--tx", "FLEXINS_TX", check_tx},
 	{'r', "--rx", "FLEXINS_RX", check_rx},
 	{'q', "--pipe", "FLEXINS_PIPE", check_pipe},
+	{'C', "--cc", "FLEXINS_CC", check_cc},
 	{'f', "--fault", "FLEXINS_FAULT", fns_cli_check_fault},
 };
 
@@ -181,7 +196,7 @@ static int check_service(void)
 	static const struct {
 		const char *env, *option;
 	} not_here[] = {{"FLEXINS_WIRE", "--wire"}, {"FLEXINS_TX", "--tx"}, {"FLEXINS_RX", "--rx"},
-		{"FLEXINS_PIPE", "--pipe"}, {"FLEXINS_FAULT", "--fault"},
+		{"FLEXINS_PIPE", "--pipe"}, {"FLEXINS_CC", "--cc"}, {"FLEXINS_FAULT", "--fault"},
 		{"FLEXINS_CAPTURE", "--capture"}};
 	const char *placement = getenv("FLEXINS_PLACEMENT"), *v;
 
@@ -211,6 +226,7 @@ static int parse(int argc, char **argv, struct run_opts *o)
 		{"tx", required_argument, NULL, 't'},
 		{"rx", required_argument, NULL, 'r'},
 		{"pipe", required_argument, NULL, 'q'},
+		{"cc", required_argument, NULL, 'C'},
 		{"fault", required_argument, NULL, 'f'},
 		{"capture", required_argument, NULL, 'c'},
 		{"no-sysfs", no_argument, NULL, 'n'},
@@ -234,6 +250,7 @@ static int parse(int argc, char **argv, struct run_opts *o)
 		case 't':
 		case 'r':
 		case 'q':
+		case 'C':
 		case 'f':
 			rc = set_setting(c, optarg);
 			break;

@@ -163,6 +163,7 @@ static void print_qps(int fd, bool json)
 struct reading {
 	uint64_t value[FNS_C_COUNT], qps;
 	unsigned tx_mode, rx_mode, pipe_mode;
+	char cc[sizeof(((struct fns_stats *)0)->cc)];
 };
 
 /* Payload bytes copied before sending, whatever the reason. */
@@ -191,6 +192,8 @@ static bool read_counters(int fd, struct reading *out)
 	out->tx_mode = s->tx_mode;
 	out->rx_mode = s->rx_mode;
 	out->pipe_mode = s->pipe_mode;
+	memcpy(out->cc, s->cc, sizeof(out->cc));
+	out->cc[sizeof(out->cc) - 1] = '\0';
 	return true;
 }
 
@@ -210,6 +213,8 @@ static void print_slot_json(
 		fns_tx_mode_name(r->tx_mode), fns_rx_mode_name(r->rx_mode),
 		fns_pipe_mode_name(r->pipe_mode), r->value[FNS_C_tx_payload_referenced],
 		copied(r->value));
+	printf(", \"cc\": ");
+	fns_cli_json_string(r->cc);
 	printf(", \"queue_pairs_alive\": %" PRIu64 ", \"statistics\": {", r->qps);
 	for (unsigned i = 0; i < FNS_C_COUNT; i++)
 		printf("%s\"%s\": %" PRIu64, i == 0 ? "" : ", ", counters[i].name, r->value[i]);
@@ -235,10 +240,10 @@ static void print_slot_text(
 		return;
 	}
 	print_qps(slot->stats_fd, false);
-	printf("  tx %s, rx %s, pipe %s; payload sent: %" PRIu64
+	printf("  tx %s, rx %s, pipe %s, cc %s; payload sent: %" PRIu64
 	       " B referenced where it lies, %" PRIu64 " B copied\n",
 		fns_tx_mode_name(r->tx_mode), fns_rx_mode_name(r->rx_mode),
-		fns_pipe_mode_name(r->pipe_mode), value[FNS_C_tx_payload_referenced],
+		fns_pipe_mode_name(r->pipe_mode), r->cc, value[FNS_C_tx_payload_referenced],
 		copied(value));
 	for (unsigned i = 0; i < FNS_C_COUNT; i++) {
 		if (value[i] != 0)

@@ -125,6 +125,16 @@ bool fns_host_modes(struct fns_modes *out, enum fns_wire_choice *wire, char *err
 	return true;
 }
 
+bool fns_host_cc(struct fns_cc_choice *out, char *err, size_t errlen)
+{
+	char why[256];
+
+	if (fns_cc_parse(getenv("FLEXINS_CC"), out, why, sizeof(why)))
+		return true;
+	snprintf(err, errlen, "FLEXINS_CC: %s", why);
+	return false;
+}
+
 void fns_host_hello_carry(
 	struct fns_host_hello *h, struct fns_engine *e, const struct fns_lease *l, bool keeper)
 {

@@ -31,6 +31,8 @@ bool fns_host_wire_choice(enum fns_wire_choice *out, char *err, size_t errlen);
  * wire.
  */
 bool fns_host_modes(struct fns_modes *out, enum fns_wire_choice *wire, char *err, size_t errlen);
+/* FLEXINS_CC, the congestion control. False: no such one, or not so; why is in err. */
+bool fns_host_cc(struct fns_cc_choice *out, char *err, size_t errlen);
 /* Is this environment variable "off" or "0"? */
 bool fns_host_env_off(const char *name);
 /* Of a leased socket's receive buffer, what READ responses may fill; 0: unknown. */

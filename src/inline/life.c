@@ -93,6 +93,7 @@ static bool make_engine(char *err, unsigned errlen)
 		.cnp_ns = FNS_HOST_CNP_NS,
 		.read_budget = fns_host_read_budget(fns_here.lease.sock),
 		.up = {.comp_event = up_comp_event, .async_event = up_async_event}};
+	struct fns_cc_choice cc;
 	size_t ring_bytes =
 		sizeof(struct fns_sq_shared) + FNS_INLINE_RING_SLOTS * sizeof(struct fns_sqd);
 
@@ -101,8 +102,10 @@ static bool make_engine(char *err, unsigned errlen)
 		return false;
 	}
 	if (!fns_host_wire_choice(&wc.choice, err, errlen) ||
-		!fns_host_modes(&ec.modes, &wc.choice, err, errlen))
+		!fns_host_modes(&ec.modes, &wc.choice, err, errlen) ||
+		!fns_host_cc(&cc, err, errlen))
 		return false;
+	ec.cc = &cc;
 	wc.udp.rx_ring_mib = ec.modes.rx_ring_mib;
 	fns_here.wire = fns_wire_host_create(&wc);
 	fns_here.dma = fns_dma_direct_create();

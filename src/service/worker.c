@@ -327,14 +327,17 @@ static bool make_engine(struct fns_service_worker *w, char *err, size_t errlen)
 		.up = {.comp_event = fns_service_comp_event,
 			.async_event = fns_service_async_event,
 			.ctx = w}};
+	struct fns_cc_choice cc;
 
 	if (fns_entropy_fill(&ec.seed, sizeof(ec.seed)) < 0) {
 		snprintf(err, errlen, "no entropy for memory keys: %s", strerror(errno));
 		return false;
 	}
 	if (!fns_host_wire_choice(&wc.choice, err, errlen) ||
-		!fns_host_modes(&ec.modes, &wc.choice, err, errlen))
+		!fns_host_modes(&ec.modes, &wc.choice, err, errlen) ||
+		!fns_host_cc(&cc, err, errlen))
 		return false;
+	ec.cc = &cc;
 	wc.udp.rx_ring_mib = ec.modes.rx_ring_mib;
 	if (!w->wire)
 		w->wire = fns_wire_host_create(&wc);

@@ -483,7 +483,7 @@ static int connect_service(char *err, unsigned errlen)
 static bool check_env(char *err, unsigned errlen)
 {
 	static const char *const not_here[] = {"FLEXINS_FAULT", "FLEXINS_CAPTURE", "FLEXINS_WIRE",
-		"FLEXINS_TX", "FLEXINS_RX", "FLEXINS_PIPE"};
+		"FLEXINS_TX", "FLEXINS_RX", "FLEXINS_PIPE", "FLEXINS_CC"};
 
 	for (unsigned i = 0; i < FNS_ARRAY_SIZE(not_here); i++) {
 		const char *v = getenv(not_here[i]);

@@ -401,6 +401,8 @@ def mode_cases():
                        program("integrity", wire, env=mode_env(option, value)))
         yield Case(f"the data sent is the data received, under faults, {option} {value}",
                    lambda lab, o=option, v=value: integrity_under_faults(lab, mode_env(o, v)))
+    for cc in ("dcqcn", "timely", "swift:target_us=200"):
+        yield Case(f"the data sent is the data received, over udp, cc {cc}", program("integrity", "udp", env={"FLEXINS_CC": cc}))
 
 
 def modes_counted(lab):
@@ -412,6 +414,7 @@ def modes_counted(lab):
         lab.wait_for(lambda: lab.counters(b).get("tx_packets", 0) > 2000, 15, "no traffic")
         slot = lab.status(b)["slots"][0]
         lab.expect((slot["tx"], slot["rx"], slot["pipe"]) == (value, "ring", "doorbell"), f"status says {slot}")
+        lab.expect(slot["cc"] == "static_window", f"status says {slot}")
         n, sent = slot["statistics"], slot["queue_pairs"][0]["tx_bytes"]
         # What was sent again is counted by that name.
         again = n["tx_copied_again"]
@@ -430,6 +433,8 @@ def mode_options(lab):
     for args, env, word in (("--tx=rdma", {}, "--tx='rdma': expected header-only"), ("--rx=ring:31", {}, "--rx='ring:31': expected in-cache"),
                             ("--pipe=bell", {}, "--pipe='bell': expected phase"), ("", {"FLEXINS_TX": "x"}, "FLEXINS_TX='x': expected"),
                             ("", {"FLEXINS_RX": "x"}, "FLEXINS_RX='x': expected"), ("", {"FLEXINS_PIPE": "x"}, "FLEXINS_PIPE='x': expected"),
+                            ("--cc=vegas", {}, "--cc: no congestion control 'vegas'; there are: static_window, dcqcn"),
+                            ("", {"FLEXINS_CC": "swift:target_us=0"}, "FLEXINS_CC: swift: 'target_us=0': expected target_us=N with N from 1"),
                             ("--rx=ring --wire=shm", {}, "shared memory has no receive buffers"),
                             ("--wire=shm", {"FLEXINS_RX": "ring"}, "shared memory has no receive buffers")):
         lab.expect(word in lab.command(h, f"run {args} -- true", status=2, env=env), f"{args} {env}")

@@ -96,6 +96,38 @@ static void names_and_refusals(void **state)
 	assert_ptr_equal(c.ops, &fns_cc_static_window);
 }
 
+static void parameters_by_name(void **state)
+{
+	static const struct {
+		const char *text, *err;
+	} bad[] = {{"swift:target=5", "swift has no parameter 'target'; it has: target_us, hop_ns"},
+		{"swift:", "swift has no parameter ''"},
+		{"swift:target_us", "expected target_us=N"},
+		{"swift:target_us=", "expected target_us=N"},
+		{"swift:target_us=0", "from 1 to 1000000 us (default 50)"},
+		{"swift:target_us=1000001", "expected target_us=N"},
+		{"swift:target_us=-1", "expected target_us=N"},
+		{"swift:target_us=5x", "expected target_us=N"},
+		{"swift:target_us=99999999999999999999", "expected target_us=N"},
+		{"swift:target_us=5,", "swift has no parameter ''"},
+		{"swift,target_us=5", "no congestion control 'swift,target_us=5'"}};
+	struct fns_cc_choice c = {.ops = NULL};
+	char err[512], text[64];
+
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(bad); i++) {
+		assert_false(fns_cc_parse(bad[i].text, &c, err, sizeof(err)));
+		if (!strstr(err, bad[i].err))
+			fail_msg("%s: %s", bad[i].text, err);
+		assert_null(c.ops);
+	}
+	assert_true(fns_cc_parse("swift:max_cwnd=7,target_us=60,target_us=61", &c, err, 1));
+	assert_ptr_equal(c.ops, &fns_cc_swift);
+	fns_cc_print(&c, text, sizeof(text));
+	assert_string_equal(text, "swift:target_us=61,max_cwnd=7");
+	fns_cc_print(&c, text, 10);
+	assert_string_equal(text, "swift:tar");
+}
+
 static void the_guard_refuses_slot_by_slot(void **state)
 {
 	const struct fns_cc_out had = {.window_bytes = 1000, .rate_bps = 5000000, .timer_ns = 77};
@@ -136,6 +168,7 @@ int main(void)
 		cmocka_unit_test(tables_are_sound),
 		cmocka_unit_test(faults_of_tables_are_found),
 		cmocka_unit_test(names_and_refusals),
+		cmocka_unit_test(parameters_by_name),
 		cmocka_unit_test(the_guard_refuses_slot_by_slot),
 	};
 
