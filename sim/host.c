@@ -155,6 +155,7 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp
 	static const uint8_t v4[16] = {[10] = 0xff, 0xff, 192, 0, 2, 0};
 	static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8};
 	struct sim_host *h = calloc(1, sizeof(*h));
+	struct fns_cc_choice cc;
 	struct fns_engine_cfg cfg;
 	struct fns_ctl m;
 
@@ -198,6 +199,15 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp
 		.start_ns = w->now,
 		.prefix = h->prefix,
 		.up = {comp_event, async_event, h}};
+	if (w->p.cc) {
+		char why[256];
+
+		if (!fns_cc_parse(w->p.cc, &cc, why, sizeof(why)))
+			sim_fail(w, "%s", why);
+		else
+			cfg.cc = &cc;
+		cfg.cnp_ns = w->p.cnp_ns;
+	}
 	if (w->p.wide && h->rcvbuf)
 		cfg.read_budget = fns_rcvbuf_share(h->rcvbuf);
 	if (fns_rng_below(&h->rng, 3) == 0 &&

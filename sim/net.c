@@ -33,6 +33,21 @@ void sim_net_drop(struct sim_world *w, struct sim_packet *p, enum sim_drop why)
 	free(p);
 }
 
+uint32_t sim_net_found(const struct sim_net_stats *s, unsigned permille)
+{
+	uint64_t all = 0, n = 0;
+	uint32_t i;
+
+	for (i = 0; i < SIM_FOUND; i++)
+		all += s->found[i];
+	for (i = 0; i + 1 < SIM_FOUND; i++) {
+		n += s->found[i];
+		if (n * 1000 >= all * permille)
+			break;
+	}
+	return i;
+}
+
 void sim_net_fini(struct sim_world *w)
 {
 	unsigned i;
@@ -178,6 +193,8 @@ static void enqueue(struct sim_world *w, unsigned idx, struct sim_packet *p)
 		p->ecn = SIM_CE;
 		w->net.stats.ecn_marked++;
 	}
+	if (l->node >= w->net.nhosts)
+		w->net.stats.found[FNS_MIN(l->queued >> 10, SIM_FOUND - 1)]++;
 	p->next = NULL;
 	p->ready_ps = w->now * 1000;
 	*l->tail = p;

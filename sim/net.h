@@ -20,6 +20,8 @@
 #define SIM_NO_PORT    0xffu
 #define SIM_WIRE_EXTRA 66u /* bytes of a packet before BTH, with preamble and gap */
 
+#define SIM_FOUND 4096u /* the last: all beyond */
+
 struct sim_world;
 struct sim_packet;
 
@@ -40,7 +42,8 @@ struct sim_net_stats {
 	uint64_t dups, reordered, corrupted;
 	uint64_t ecn_marked, ecn_seen; /* by switches; in views handed to engines */
 	uint64_t pauses;
-	uint32_t queue_max; /* bytes, the fullest switch queue ever */
+	uint32_t queue_max;        /* bytes, the fullest switch queue ever */
+	uint64_t found[SIM_FOUND]; /* packets, by KiB that waited in the switch port they came to */
 };
 
 struct sim_faults {
@@ -108,6 +111,9 @@ static inline unsigned sim_net_switch(const struct sim_net *n, unsigned i)
 {
 	return n->nhosts + i;
 }
+
+/* KiB that the given share of packets (1/1000) did not find more of, waiting in switches. */
+uint32_t sim_net_found(const struct sim_net_stats *s, unsigned permille);
 
 /* --- packets --- */
 

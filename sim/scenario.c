@@ -552,7 +552,10 @@ const struct sim_scenario *sim_scenario_at(unsigned i)
 	if (i < sim_net_nscenarios)
 		return &sim_net_scenarios[i];
 	i -= sim_net_nscenarios;
-	return i < sim_hello_nscenarios ? &sim_hello_scenarios[i] : NULL;
+	if (i < sim_hello_nscenarios)
+		return &sim_hello_scenarios[i];
+	i -= sim_hello_nscenarios;
+	return i < sim_cc_nscenarios ? &sim_cc_scenarios[i] : NULL;
 }
 
 const struct sim_scenario *sim_scenario_find(const char *name)

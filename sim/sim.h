@@ -119,6 +119,8 @@ struct sim_params {
 	uint8_t pattern;        /* enum sim_pattern */
 	uint8_t hello;          /* enum sim_hello */
 	uint32_t hello_ns;      /* answers take up to this */
+	const char *cc;         /* congestion control, as for fns_cc_parse(); NULL: the default */
+	uint32_t cnp_ns;        /* as in fns_engine_cfg */
 	uint32_t standard;      /* hosts, a bit each, that are no FlexiNS */
 	bool wide;              /* no engine has narrow windows of its own */
 	bool srq, psn_wrap, one_sided /* only the first of a pair posts */, no_recv, cq_overrun;
@@ -140,6 +142,9 @@ extern const unsigned sim_net_nscenarios;
 /* hello.c: those about what hosts know of each other */
 extern const struct sim_scenario sim_hello_scenarios[];
 extern const unsigned sim_hello_nscenarios;
+/* scenario_cc.c: those about congestion controls */
+extern const struct sim_scenario sim_cc_scenarios[];
+extern const unsigned sim_cc_nscenarios;
 /* All of them, by number; NULL past the last. */
 const struct sim_scenario *sim_scenario_at(unsigned i);
 /* NULL: there is none of this name. */
