@@ -7,13 +7,16 @@
 
 #include "roce/header.h"
 
-/* The build writes zeroes where IBTA has reserved bits (9.2: BTH bytes 4 and 8; DETH byte 4). */
+/* The build writes zeroes where IBTA has reserved bits (9.2: BTH bytes 4 and 8; DETH byte 4; A17.9:
+ * all of a CNP behind the BTH). */
 static void clear_reserved(uint8_t *p, uint32_t flags)
 {
 	p[4] &= 0xc0;
 	p[8] &= 0x80;
 	if (flags & FNS_OPF_DETH)
 		p[FNS_BTH_LEN + 4] = 0;
+	if (flags & FNS_OPF_CNP)
+		memset(p + FNS_BTH_LEN, 0, FNS_CNP_RESERVED);
 }
 
 static void check_same(const struct fns_hdr *a, const struct fns_hdr *b)
