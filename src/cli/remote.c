@@ -8,6 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "cli/cli.h"
 
 #define TRIES     100u /* of 10 ms */
@@ -86,25 +87,6 @@ static int dial(long pid, int *out)
 	return 0;
 }
 
-static int send_request(int s, struct fns_remote_msg *msg, int fd)
-{
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec iov = {msg, sizeof(*msg)};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (fd >= 0) {
-		struct cmsghdr *c = (struct cmsghdr *)(void *)control;
-
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-		m.msg_control = control;
-		m.msg_controllen = sizeof(control);
-	}
-	return sendmsg(s, &m, MSG_NOSIGNAL) == (ssize_t)sizeof(*msg) ? 0 : -errno;
-}
-
 /* One request and its reply. 0 or negative errno of the conversation. */
 static int converse(
 	int s, const struct fns_remote_msg *request, struct fns_remote_msg *reply, int fd)
@@ -113,7 +95,7 @@ static int converse(
 	int err;
 
 	*reply = *request;
-	err = send_request(s, reply, fd);
+	err = fns_fds_send(s, reply, sizeof(*reply), &fd, fd >= 0, 0);
 	if (err)
 		return err;
 	n = recv(s, reply, sizeof(*reply), 0);

@@ -4,7 +4,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "transport/nic.h"
@@ -21,10 +21,9 @@ struct fns_stats *fns_host_stats_make(int *fd)
 {
 	struct fns_stats *s;
 
-	*fd = memfd_create("flexins-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (*fd < 0 || ftruncate(*fd, sizeof(*s)) < 0)
+	*fd = fns_memfd_sealed("flexins-stats", sizeof(*s));
+	if (*fd < 0)
 		return NULL;
-	fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
 	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
 	if (s == MAP_FAILED)
 		return NULL;

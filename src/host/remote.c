@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "host/remote.h"
@@ -124,46 +125,15 @@ static int serve(const struct fns_remote_msg *m, int *fd, char *reply)
 	return -EOPNOTSUPP;
 }
 
-/* The first descriptor of a message; more than one is closed, all of them. */
-static int take_fd(struct msghdr *m)
-{
-	int fd = -1, fds[16];
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		size_t n;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		n = FNS_MIN((c->cmsg_len - CMSG_LEN(0)) / sizeof(int), FNS_ARRAY_SIZE(fds));
-		memcpy(fds, CMSG_DATA(c), n * sizeof(int));
-		for (size_t i = 0; i < n; i++) {
-			if (fd < 0)
-				fd = fds[i];
-			else
-				close(fds[i]);
-		}
-	}
-	return fd;
-}
-
 static void conn_serve(unsigned i)
 {
 	struct fns_remote_msg m, reply = {.magic = FNS_REMOTE_MAGIC};
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];
-	struct iovec iov = {&m, sizeof(m)};
-	struct msghdr msg = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(conn[i], &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	int fd;
+	unsigned nfds;
+	int fd, rc = fns_fds_recv(conn[i], &m, sizeof(m), &fd, 1, &nfds, MSG_DONTWAIT);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (rc == -EAGAIN)
 		return;
-	fd = n > 0 ? take_fd(&msg) : -1;
-	if (n != sizeof(m) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-		if (fd >= 0)
-			close(fd);
+	if (rc) {
 		conn_close(i);
 		return;
 	}

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "base/util.h"
 #include "keeper/proto.h"
 #include "keeper/spawn.h"
@@ -138,7 +139,7 @@ static int ask(struct call *c, int conn, struct fns_keeper_msg *m, const int *ou
 		return fail(c, rc, "talking to the keeper: %s", strerror(-rc));
 	if (m->type != FNS_KEEPER_ERROR)
 		return 0;
-	fns_keeper_fds_close(in, *nin);
+	fns_fds_close(in, *nin);
 	*nin = 0;
 	return fail(c, m->error < 0 ? m->error : -EIO, "%s", m->text);
 }
@@ -273,7 +274,7 @@ int fns_keeper_lease(
 		return conn;
 	if (reply.type != FNS_KEEPER_LEASED || nfds != 2 || reply.prefix <= FNS_KEEPER_SLOT_CM ||
 		reply.prefix >= FNS_KEEPER_SLOT_MC) {
-		fns_keeper_fds_close(fds, nfds);
+		fns_fds_close(fds, nfds);
 		close(conn);
 		return fail(
 			&c, -EPROTO, "the keeper's answer makes no sense; stop the old flexinsd");
@@ -297,7 +298,7 @@ void fns_keeper_forget(struct fns_lease *l)
 {
 	int fds[4] = {l->sock, l->vault, l->conn, l->stats_fd};
 
-	fns_keeper_fds_close(fds, 4);
+	fns_fds_close(fds, 4);
 	l->sock = l->vault = l->conn = l->stats_fd = -1;
 }
 
@@ -352,7 +353,7 @@ int fns_keeper_reconnect(struct fns_lease *l, char *err, size_t errlen)
 	conn = reach_and_ask(&c, &req, &reply, out, l->stats_fd >= 0 ? 3 : 2, in, &nin, &pid);
 	if (conn < 0)
 		return conn;
-	fns_keeper_fds_close(in, nin);
+	fns_fds_close(in, nin);
 	if (reply.type != FNS_KEEPER_LEASED || reply.prefix != l->prefix) {
 		close(conn);
 		return fail(
@@ -406,7 +407,7 @@ int fns_keeper_peer_take(const struct fns_lease *l, struct fns_keeper_peer_info 
 	rc = fns_keeper_msg_recv(l->conn, &m, fds, &nfds, MSG_DONTWAIT);
 	if (rc)
 		return rc;
-	fns_keeper_fds_close(fds, nfds);
+	fns_fds_close(fds, nfds);
 	if (m.type == FNS_KEEPER_ERROR)
 		return -EBUSY;
 	if (m.type != FNS_KEEPER_PEER)
@@ -443,7 +444,7 @@ int fns_keeper_peers(const struct fns_keeper_opts *opts,
 			fail(&c, rc, "the keeper left while it was asked; try again");
 		if (rc)
 			break;
-		fns_keeper_fds_close(fds, nfds);
+		fns_fds_close(fds, nfds);
 		if (m.type != FNS_KEEPER_PEER)
 			break;
 		if (m.prefix < at || m.prefix == UINT32_MAX) {
@@ -509,7 +510,7 @@ int fns_keeper_status(const struct fns_keeper_opts *opts,
 			break;
 		/* A keeper that goes backwards would keep us here for ever. */
 		if (m.prefix < prefix || m.prefix >= FNS_KEEPER_SLOTS) {
-			fns_keeper_fds_close(fds, nfds);
+			fns_fds_close(fds, nfds);
 			rc = fail(&c, -EPROTO, "the keeper's answer makes no sense");
 			break;
 		}
@@ -522,7 +523,7 @@ int fns_keeper_status(const struct fns_keeper_opts *opts,
 		if (nfds)
 			s.stats_fd = fds[0];
 		if (nfds > 1)
-			fns_keeper_fds_close(fds + 1, nfds - 1);
+			fns_fds_close(fds + 1, nfds - 1);
 		rc = fn(&s, arg);
 		if (s.stats_fd >= 0)
 			close(s.stats_fd);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "keeper/owner.h"
@@ -317,12 +318,12 @@ static void on_request(struct fns_keeper_server *s, struct fns_keeper_conn *c,
 	int stats;
 
 	if (c->deferred) { /* one request, one reply: it should be waiting for that */
-		fns_keeper_fds_close(fds, nfds);
+		fns_fds_close(fds, nfds);
 		fns_keeper_conn_close(s, c, false, now);
 		return;
 	}
 	if (m->type != FNS_KEEPER_STATUS && m->type != FNS_KEEPER_PEERS && !c->may_lease) {
-		fns_keeper_fds_close(fds, nfds);
+		fns_fds_close(fds, nfds);
 		refuse(s, c, now, -EACCES,
 			"the keeper of UDP port %u belongs to uid %u and does not serve uid %u; have it started with "
 			"--allow-uid %u, or set FLEXINS_PORT",
@@ -340,7 +341,7 @@ static void on_request(struct fns_keeper_server *s, struct fns_keeper_conn *c,
 				close(stats);
 			refuse(s, c, now, -EINVAL, "%s", text);
 		}
-		fns_keeper_fds_close(fds, 2);
+		fns_fds_close(fds, 2);
 		return;
 	}
 	if (m->type == FNS_KEEPER_LEASE && nfds <= 1) {
@@ -353,7 +354,7 @@ static void on_request(struct fns_keeper_server *s, struct fns_keeper_conn *c,
 		}
 		return;
 	}
-	fns_keeper_fds_close(fds, nfds);
+	fns_fds_close(fds, nfds);
 	if (nfds == 0 && (m->type == FNS_KEEPER_STATUS || m->type == FNS_KEEPER_PEERS ||
 				 m->type == FNS_KEEPER_HELLO)) {
 		if (s->up && m->type == FNS_KEEPER_STATUS)

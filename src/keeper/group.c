@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "base/util.h"
 
 #ifndef UDP_NO_CHECK6_RX
@@ -170,10 +171,6 @@ static int probe_port(uint16_t port)
  * receiving end. */
 static int fill_vault(const struct fns_keeper_group *g)
 {
-	union {
-		char buf[CMSG_SPACE(VAULT_BATCH * sizeof(int))];
-		struct cmsghdr align;
-	} ctl;
 	int sv[2], rc = 0;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) < 0)
@@ -181,21 +178,8 @@ static int fill_vault(const struct fns_keeper_group *g)
 	for (unsigned first = 0; first < FNS_KEEPER_SLOTS && !rc; first += VAULT_BATCH) {
 		struct vault_msg vm = {
 			.magic = FNS_KEEPER_MAGIC, .first = first, .count = VAULT_BATCH};
-		struct iovec iov = {.iov_base = &vm, .iov_len = sizeof(vm)};
-		struct msghdr mh = {.msg_iov = &iov,
-			.msg_iovlen = 1,
-			.msg_control = ctl.buf,
-			.msg_controllen = sizeof(ctl.buf)};
-		struct cmsghdr *c;
 
-		memset(&ctl, 0, sizeof(ctl));
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(VAULT_BATCH * sizeof(int));
-		memcpy(CMSG_DATA(c), g->sock + first, VAULT_BATCH * sizeof(int));
-		if (sendmsg(sv[1], &mh, MSG_NOSIGNAL) != sizeof(vm))
-			rc = -errno;
+		rc = fns_fds_send(sv[1], &vm, sizeof(vm), g->sock + first, VAULT_BATCH, 0);
 	}
 	close(sv[1]);
 	if (!rc)
@@ -254,29 +238,15 @@ int fns_keeper_group_create(
 /* Takes one message of the vault, which must carry exactly the sockets first .. first + 63. */
 static int peek_batch(struct fns_keeper_group *g, int vault, unsigned first)
 {
-	union {
-		char buf[CMSG_SPACE(VAULT_BATCH * sizeof(int))];
-		struct cmsghdr align;
-	} ctl;
 	struct vault_msg vm;
-	struct iovec iov = {.iov_base = &vm, .iov_len = sizeof(vm)};
-	struct msghdr mh = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = ctl.buf,
-		.msg_controllen = sizeof(ctl.buf)};
-	ssize_t n = recvmsg(vault, &mh, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&mh);
-	unsigned got = 0;
+	unsigned got;
+	int rc = fns_fds_recv(vault, &vm, sizeof(vm), g->sock + first, VAULT_BATCH, &got,
+		MSG_PEEK | MSG_DONTWAIT);
 
-	if (n < 0)
-		return -errno;
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
-		got = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(g->sock + first, CMSG_DATA(c),
-			got * sizeof(int)); /* at most VAULT_BATCH fit ctl */
-	}
-	if (n != sizeof(vm) || vm.magic != FNS_KEEPER_MAGIC || vm.first != first ||
-		vm.count != got || got != VAULT_BATCH || (mh.msg_flags & MSG_CTRUNC))
+	if (rc)
+		return rc == -EPROTO ? -EINVAL : rc;
+	if (vm.magic != FNS_KEEPER_MAGIC || vm.first != first || vm.count != got ||
+		got != VAULT_BATCH)
 		return -EINVAL;
 	return 0;
 }

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "base/fds.h"
 
 void fns_keeper_msg_init(struct fns_keeper_msg *m, enum fns_keeper_msg_type type)
 {
@@ -17,107 +18,25 @@ void fns_keeper_msg_init(struct fns_keeper_msg *m, enum fns_keeper_msg_type type
 	m->type = (uint16_t)type;
 }
 
-void fns_keeper_fds_close(const int *fds, unsigned nfds)
-{
-	for (unsigned i = 0; i < nfds; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
-}
-
 int fns_keeper_msg_send(
 	int sock, const struct fns_keeper_msg *m, const int *fds, unsigned nfds, int flags)
 {
-	union {
-		char buf[CMSG_SPACE(FNS_KEEPER_FDS_MAX * sizeof(int))];
-		struct cmsghdr align;
-	} ctl;
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)m, .iov_len = sizeof(*m)};
-	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n;
-
 	if (nfds > FNS_KEEPER_FDS_MAX)
 		return -EINVAL;
-	if (nfds) {
-		struct cmsghdr *c;
-
-		memset(&ctl, 0, sizeof(ctl));
-		mh.msg_control = ctl.buf;
-		mh.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
-	}
-	do
-		n = sendmsg(sock, &mh, flags | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EPIPE ? -ECONNRESET : -errno;
-	return n == (ssize_t)sizeof(*m) ? 0 : -EIO;
-}
-
-/* Takes every descriptor out of the control data; those that do not fit are closed and -EPROTO is
- * returned. */
-static int take_fds(struct msghdr *mh, int *fds, unsigned *nfds)
-{
-	int rc = 0;
-
-	*nfds = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
-		size_t count;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (*nfds < FNS_KEEPER_FDS_MAX) {
-				fds[(*nfds)++] = fd;
-			} else {
-				close(fd);
-				rc = -EPROTO;
-			}
-		}
-	}
-	return rc;
+	return fns_fds_send(sock, m, sizeof(*m), fds, nfds, flags);
 }
 
 int fns_keeper_msg_recv(
 	int sock, struct fns_keeper_msg *m, int fds[FNS_KEEPER_FDS_MAX], unsigned *nfds, int flags)
 {
-	union {
-		char buf[CMSG_SPACE(FNS_KEEPER_FDS_MAX * sizeof(int))];
-		struct cmsghdr align;
-	} ctl;
-	struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
-	struct msghdr mh = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = ctl.buf,
-		.msg_controllen = sizeof(ctl.buf)};
-	ssize_t n;
-	int rc;
+	int rc = fns_fds_recv(sock, m, sizeof(*m), fds, FNS_KEEPER_FDS_MAX, nfds, flags);
 
-	*nfds = 0;
-	do
-		n = recvmsg(sock, &mh, flags | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	rc = take_fds(&mh, fds, nfds);
-	/* An empty message looks like the end of the connection; it ends it, which is what its
-	 * sender deserves. */
-	if (!rc && n == 0)
-		rc = -ECONNRESET;
-	if (!rc && (n != (ssize_t)sizeof(*m) || (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-			   m->magic != FNS_KEEPER_MAGIC || m->version != FNS_KEEPER_VERSION))
-		rc = -EPROTO;
-	if (rc) {
-		fns_keeper_fds_close(fds, *nfds);
-		*nfds = 0;
+	if (rc)
 		return rc;
+	if (m->magic != FNS_KEEPER_MAGIC || m->version != FNS_KEEPER_VERSION) {
+		fns_fds_close(fds, *nfds);
+		*nfds = 0;
+		return -EPROTO;
 	}
 	m->comm[sizeof(m->comm) - 1] = 0;
 	m->text[sizeof(m->text) - 1] = 0;

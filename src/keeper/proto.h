@@ -106,7 +106,6 @@ int fns_keeper_msg_send(
  */
 int fns_keeper_msg_recv(
 	int sock, struct fns_keeper_msg *m, int fds[FNS_KEEPER_FDS_MAX], unsigned *nfds, int flags);
-void fns_keeper_fds_close(const int *fds, unsigned nfds);
 
 /* The abstract address of uid's keeper for a port. Returns the address length. */
 socklen_t fns_keeper_addr(struct sockaddr_un *sa, uid_t uid, uint16_t port);

@@ -7,10 +7,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-/* More descriptors than this do not fit a message's control data, and the kernel drops them. */
-#define FDS_ROOM 4u
+#include "base/fds.h"
 
 void fns_service_msg_init(struct fns_service_msg *m, enum fns_service_type type)
 {
@@ -22,88 +20,20 @@ void fns_service_msg_init(struct fns_service_msg *m, enum fns_service_type type)
 
 int fns_service_msg_send(int sock, const struct fns_service_msg *m, int fd, int flags)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)m, .iov_len = sizeof(*m)};
-	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n;
-
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		mh.msg_control = control;
-		mh.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	do
-		n = sendmsg(sock, &mh, flags | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EPIPE ? -ECONNRESET : -errno;
-	return n == (ssize_t)sizeof(*m) ? 0 : -EIO;
-}
-
-/* The only descriptor of a message; of more than one all are closed. False: more than one. */
-static bool take_fd(struct msghdr *mh, int *out)
-{
-	int fds[FDS_ROOM];
-	unsigned n = 0;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
-		size_t count;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (n < FDS_ROOM)
-				fds[n++] = fd;
-			else
-				close(fd);
-		}
-	}
-	if (n <= 1) {
-		*out = n ? fds[0] : -1;
-		return true;
-	}
-	while (n > 0)
-		close(fds[--n]);
-	*out = -1;
-	return false;
+	return fns_fds_send(sock, m, sizeof(*m), &fd, fd >= 0, flags);
 }
 
 int fns_service_msg_recv(int sock, struct fns_service_msg *m, int *fd, int flags)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS_ROOM * sizeof(int))];
-	struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
-	struct msghdr mh = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
-	ssize_t n;
-	bool good;
+	unsigned n;
+	int rc = fns_fds_recv(sock, m, sizeof(*m), fd, FNS_SERVICE_FDS, &n, flags);
 
-	*fd = -1;
-	do
-		n = recvmsg(sock, &mh, flags | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	good = take_fd(&mh, fd) && n == (ssize_t)sizeof(*m) &&
-	       !(mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && m->magic == FNS_SERVICE_MAGIC &&
-	       m->version == FNS_SERVICE_VERSION;
-	if (good)
-		return 0;
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-	return n == 0 ? -ECONNRESET : -EPROTO;
+	if (rc == 0 && (m->magic != FNS_SERVICE_MAGIC || m->version != FNS_SERVICE_VERSION)) {
+		fns_fds_close(fd, n);
+		*fd = -1;
+		rc = -EPROTO;
+	}
+	return rc;
 }
 
 socklen_t fns_service_addr(struct sockaddr_un *sa, uid_t uid, uint16_t port)

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/rng.h"
@@ -131,9 +132,7 @@ static void *helper(void *arg)
 	(void)arg;
 	pthread_setname_np(pthread_self(), "flexins");
 	fns_guard_thread_init();
-	while ((rc = fns_service_msg_recv(here.sock, &m, &fd, 0)) == 0 || rc == -EINTR) {
-		if (rc)
-			continue;
+	while ((rc = fns_service_msg_recv(here.sock, &m, &fd, 0)) == 0) {
 		if (fd >= 0)
 			close(fd);
 		switch (m.type) {
@@ -309,18 +308,16 @@ static int tenant_control(struct fns_ctl *msg)
 /* A memory file of so many bytes that nobody can shrink, mapped. NULL with errno. */
 static void *shared_memory(const char *name, size_t bytes, int *out)
 {
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	void *p = MAP_FAILED;
+	int fd = fns_memfd_sealed(name, bytes);
+	void *p;
 
-	if (fd >= 0 && ftruncate(fd, (off_t)bytes) == 0 &&
-		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0)
-		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (fd < 0) {
+		errno = -fd;
+		return NULL;
+	}
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED) {
-		int err = errno;
-
-		if (fd >= 0)
-			close(fd);
-		errno = err;
+		fns_fds_close(&fd, 1);
 		return NULL;
 	}
 	*out = fd;

@@ -4,22 +4,16 @@
 #include "wire/shm_door.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/fds.h"
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8u
-#endif
-
-#define SEALS    (F_SEAL_SHRINK | F_SEAL_GROW)
 #define IOVS_MAX 64u
 
 /* --- the owner --- */
@@ -27,25 +21,21 @@
 int shm_door_make(struct shm_door *d)
 {
 	const size_t len = sizeof(*d->file);
-	int fd = memfd_create("flexins-door", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+	int fd = fns_memfd_sealed("flexins-door", len), err;
 	void *p;
 
-	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-		fd = memfd_create("flexins-door", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
-		return -errno;
-	if (ftruncate(fd, (off_t)len) < 0 || fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) < 0)
-		goto fail;
+		return fd;
 	p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (p == MAP_FAILED)
-		goto fail;
+	if (p == MAP_FAILED) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
 	/* A forked child must not open what is not its own. */
 	(void)madvise(p, len, MADV_DONTFORK);
 	*d = (struct shm_door){.file = p, .fd = fd};
 	return 0;
-fail:
-	close(fd);
-	return -errno;
 }
 
 void shm_door_unmake(struct shm_door *d)
@@ -140,12 +130,9 @@ void shm_door_qp_take_back(struct shm_door *d, uint32_t qpn)
 bool shm_reach_take(struct shm_reach *r, int fd, pid_t pid)
 {
 	const size_t len = sizeof(*r->file);
-	int seals = fcntl(fd, F_GET_SEALS);
 	void *p = MAP_FAILED;
-	struct stat st;
 
-	if (seals >= 0 && (seals & SEALS) == SEALS && fstat(fd, &st) == 0 &&
-		st.st_size == (off_t)len)
+	if (fns_memfd_is_sealed(fd, len))
 		p = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
 	if (p == MAP_FAILED)

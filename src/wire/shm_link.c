@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "base/log.h"
 #include "wire/shm_priv.h"
 
@@ -83,72 +84,23 @@ static int say(struct shm_wire *w, int conn, const int *fds, unsigned nfds)
 		.version = VERSION,
 		.prefix = w->cfg.prefix,
 		.ring_bytes = SHM_RING_BYTES};
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS * sizeof(int))] = {0};
-	struct iovec iov = {&g, sizeof(g)};
-	struct msghdr m = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = CMSG_SPACE(nfds * sizeof(int))};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
-	return sendmsg(conn, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return fns_fds_send(conn, &g, sizeof(g), fds, nfds, MSG_DONTWAIT);
 }
 
-/* At most `want` descriptors; more, or fewer, and all are closed. */
-static bool take_fds(struct msghdr *m, int *fds, unsigned want)
-{
-	unsigned n = 0;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		unsigned k;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		k = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		for (unsigned i = 0; i < k; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (n < want)
-				fds[n] = fd;
-			else
-				close(fd);
-			n++;
-		}
-	}
-	if (n == want && !(m->msg_flags & MSG_CTRUNC))
-		return true;
-	for (unsigned i = 0; i < FNS_MIN(n, want); i++)
-		close(fds[i]);
-	return false;
-}
-
-/* What the other one says. 0: a greeting with nfds descriptors, which are ours now; -EAGAIN,
- * -EINTR: nothing yet; else negative: the connection is no good, or has ended. */
+/* What the other one says. 0: a greeting with nfds descriptors, which are ours now; -EAGAIN:
+ * nothing yet; else negative: the connection is no good, or has ended. */
 static int hear(int conn, int *fds, unsigned nfds)
 {
 	struct greeting g;
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS * sizeof(int))];
-	struct iovec iov = {&g, sizeof(g)};
-	struct msghdr m = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(conn, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	unsigned n;
+	int rc = fns_fds_recv(conn, &g, sizeof(g), fds, nfds, &n, MSG_DONTWAIT);
 
-	if (n < 0)
-		return -errno;
-	if (n == 0 || !take_fds(&m, fds, nfds))
-		return -EPROTO;
-	if (n == sizeof(g) && !(m.msg_flags & MSG_TRUNC) && g.magic == MAGIC &&
-		g.version == VERSION && g.ring_bytes == SHM_RING_BYTES)
+	if (rc)
+		return rc;
+	if (n == nfds && g.magic == MAGIC && g.version == VERSION && g.ring_bytes == SHM_RING_BYTES)
 		return 0;
-	for (unsigned i = 0; i < nfds; i++)
-		close(fds[i]);
+	fns_fds_close(fds, n);
 	return -EPROTO;
 }
 
@@ -275,7 +227,7 @@ static void out_event(struct shm_wire *w, struct shm_out *o)
 {
 	int fd, err = o->reach.file ? -EPROTO : hear(o->conn, &fd, 1);
 
-	if (err == -EAGAIN || err == -EINTR)
+	if (err == -EAGAIN)
 		return;
 	if (err)
 		out_break(w, o);
@@ -335,7 +287,7 @@ static void in_event(struct shm_wire *w, struct shm_in *in)
 
 	if (!in->ring.shared) {
 		err = in_greeted(w, in);
-		if (err == -EAGAIN || err == -EINTR)
+		if (err == -EAGAIN)
 			return;
 		if (err) {
 			fns_log(FNS_LOG_INFO,

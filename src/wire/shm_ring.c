@@ -6,14 +6,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8u
-#endif
+#include "base/fds.h"
 
-#define SEALS     (F_SEAL_SHRINK | F_SEAL_GROW)
 #define ALL_BYTES (SHM_DATA_OFF + 2ul * SHM_RING_BYTES)
 
 static int map_all(struct shm_ring *r, int fd)
@@ -41,19 +37,12 @@ static int map_all(struct shm_ring *r, int fd)
 
 int shm_ring_make(struct shm_ring *r, int *out)
 {
-	int fd = memfd_create("flexins-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-	int err = 0;
+	int fd = fns_memfd_sealed("flexins-ring", SHM_FILE_BYTES), err;
 
-	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-		fd = memfd_create("flexins-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	/* All memory now: where there is none left, a touch later would be fatal. */
-	if (ftruncate(fd, SHM_FILE_BYTES) < 0 || fallocate(fd, 0, 0, SHM_FILE_BYTES) < 0 ||
-		fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) < 0)
-		err = -errno;
-	else
-		err = map_all(r, fd);
+	err = fallocate(fd, 0, 0, SHM_FILE_BYTES) < 0 ? -errno : map_all(r, fd);
 	if (err) {
 		close(fd);
 		return err;
@@ -64,13 +53,8 @@ int shm_ring_make(struct shm_ring *r, int *out)
 
 int shm_ring_take(struct shm_ring *r, int fd)
 {
-	struct stat st;
-	int seals = fcntl(fd, F_GET_SEALS);
-
-	/* Sealed: nobody can make our accesses fault by cutting it off. Any other kind of file has
-	 * no seals. */
-	if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) < 0 ||
-		st.st_size != SHM_FILE_BYTES)
+	/* Sealed: nobody can make our accesses fault by cutting it off. */
+	if (!fns_memfd_is_sealed(fd, SHM_FILE_BYTES))
 		return -EPROTO;
 	return map_all(r, fd);
 }

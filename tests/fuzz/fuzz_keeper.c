@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "fuzz.h"
+#include "base/fds.h"
 #include "keeper/server_priv.h"
 
 #define OPS_MAX  64u
@@ -320,7 +321,7 @@ static void op_message(struct keeper_fuzz *k, struct client *c, struct fz_in *in
 	} else {
 		send_raw(c->fd, &m, sizeof(m), fds, nfds);
 	}
-	fns_keeper_fds_close(fds, nfds);
+	fns_fds_close(fds, nfds);
 	if (!(how & 0x80))
 		serve(k);
 }
@@ -369,7 +370,7 @@ static void op_read(struct client *c)
 	}
 	if (m.type == FNS_KEEPER_SLOT)
 		fz_check(m.prefix < FNS_KEEPER_SLOTS && m.state != FNS_KEEPER_FREE && nfds <= 1);
-	fns_keeper_fds_close(fds, nfds);
+	fns_fds_close(fds, nfds);
 }
 
 /* The group comes up late, as new. */

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/fds.h"
 #include "keeper/proto.h"
 
 static int open_fds(void)
@@ -72,7 +73,7 @@ static void round_trip(void **state)
 			assert_int_equal(write(fds[i], "!", 1), 1);
 			assert_int_equal(read(pipefd[0], &c, 1), 1);
 		}
-		fns_keeper_fds_close(fds, nfds);
+		fns_fds_close(fds, nfds);
 		close(pipefd[0]);
 		close(pipefd[1]);
 	}
@@ -150,7 +151,7 @@ static void malformed(void **state)
 			assert_int_equal(nfds, 0);
 		} else {
 			assert_int_equal(fns_keeper_msg_recv(sv[1], &got, fds, &nfds, 0), 0);
-			fns_keeper_fds_close(fds, nfds);
+			fns_fds_close(fds, nfds);
 		}
 		assert_int_equal(open_fds(), before);
 	}
