@@ -227,6 +227,9 @@ static int quiesce(struct fns_engine *e, struct fns_qp *qp)
 {
 	fns_qp_state_set(qp, FNS_QPS_RESET);
 	fns_qp_stop(qp);
+	/* What it still owes to its peer is not sent any more: each response to a READ would start
+	 * a fetch, which we would have to wait for. */
+	qp->rsp.rsp_tail = qp->rsp.rsp_head;
 	fns_qp_deactivate(qp);
 	fns_peer_pass(qp);
 	/* A shared receive taken for a message that will not end goes back to its owner as flushed.
