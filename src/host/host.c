@@ -12,10 +12,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fds.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "base/util.h"
 #include "transport/nic.h"
+
+/* Congestion notifications of one queue pair come at most this often: what NICs do. */
+#define CNP_NS (50 * FNS_NSEC_PER_USEC)
 
 struct fns_stats *fns_host_stats_make(int *fd)
 {
@@ -76,7 +81,8 @@ const char *fns_host_own_dir(char *buf, size_t len)
 	return buf;
 }
 
-uint32_t fns_host_read_budget(int sock)
+/* Of a leased socket's receive buffer, what READ responses may fill; 0: unknown. */
+static uint32_t read_budget(int sock)
 {
 	socklen_t len = sizeof(int);
 	int rcvbuf = 0;
@@ -86,7 +92,7 @@ uint32_t fns_host_read_budget(int sock)
 	return fns_rcvbuf_share((uint32_t)rcvbuf);
 }
 
-bool fns_host_wire_choice(enum fns_wire_choice *out, char *err, size_t errlen)
+static bool wire_choice(enum fns_wire_choice *out, char *err, size_t errlen)
 {
 	const char *v = getenv("FLEXINS_WIRE");
 
@@ -97,7 +103,7 @@ bool fns_host_wire_choice(enum fns_wire_choice *out, char *err, size_t errlen)
 	return false;
 }
 
-bool fns_host_modes(struct fns_modes *out, enum fns_wire_choice *wire, char *err, size_t errlen)
+static bool modes(struct fns_modes *out, enum fns_wire_choice *wire, char *err, size_t errlen)
 {
 	const char *tx = getenv("FLEXINS_TX"), *rx = getenv("FLEXINS_RX");
 	const char *pipe_mode = getenv("FLEXINS_PIPE");
@@ -124,7 +130,7 @@ bool fns_host_modes(struct fns_modes *out, enum fns_wire_choice *wire, char *err
 	return true;
 }
 
-bool fns_host_cc(struct fns_cc_choice *out, char *err, size_t errlen)
+static bool congestion(struct fns_cc_choice *out, char *err, size_t errlen)
 {
 	char why[256];
 
@@ -132,6 +138,33 @@ bool fns_host_cc(struct fns_cc_choice *out, char *err, size_t errlen)
 		return true;
 	snprintf(err, errlen, "FLEXINS_CC: %s", why);
 	return false;
+}
+
+bool fns_host_setup(struct fns_host_setup *s, const struct fns_lease *l, struct fns_stats *stats,
+	char *err, size_t errlen)
+{
+	*s = (struct fns_host_setup){.wire = {.udp = {.sock = l->sock,
+						      .prefix = l->prefix,
+						      .port = l->port,
+						      .gso = !fns_host_env_off("FLEXINS_GSO"),
+						      .gro = l->gro},
+					     .port = l->port},
+		.engine = {.start_ns = fns_clock_now_ns(),
+			.prefix = l->prefix,
+			.stats = stats,
+			.cnp_ns = CNP_NS,
+			.read_budget = read_budget(l->sock)}};
+	if (fns_entropy_fill(&s->engine.seed, sizeof(s->engine.seed)) < 0) {
+		snprintf(err, errlen, "no entropy for memory keys: %s", strerror(errno));
+		return false;
+	}
+	if (!wire_choice(&s->wire.choice, err, errlen) ||
+		!modes(&s->engine.modes, &s->wire.choice, err, errlen) ||
+		!congestion(&s->cc, err, errlen))
+		return false;
+	s->engine.cc = &s->cc;
+	s->wire.udp.rx_ring_mib = s->engine.modes.rx_ring_mib;
+	return true;
 }
 
 void fns_host_hello_carry(

@@ -16,27 +16,27 @@
 #include "pipe/stats.h"
 #include "wire/wire.h"
 
-/* Congestion notifications of one queue pair come at most this often: what NICs do. */
-#define FNS_HOST_CNP_NS (50 * FNS_NSEC_PER_USEC)
-
 /* A statistics page of this process, in a memory file for the keeper. NULL with errno. */
 struct fns_stats *fns_host_stats_make(int *fd);
 /* All counters that are not zero, in one line of the log. */
 void fns_host_stats_log(const struct fns_stats *s);
-/* FLEXINS_WIRE. False: no such wire; why is in err. */
-bool fns_host_wire_choice(enum fns_wire_choice *out, char *err, size_t errlen);
 /*
- * FLEXINS_TX, _RX and _PIPE: what is compared with the paper's mechanisms, all zero unless asked
- * for. A ring of receive buffers decides for the udp wire. False: no such mode, or not with this
- * wire.
+ * What the wire and the engine of this process get whatever the placement: from the lease, a random
+ * seed, and what the environment asks for: FLEXINS_WIRE and FLEXINS_GSO; FLEXINS_TX, _RX and _PIPE
+ * (what is compared with the paper's mechanisms; a ring of receive buffers decides for the udp
+ * wire); FLEXINS_CC. The caller adds its wire, its memory, its upcalls. engine refers to cc.
  */
-bool fns_host_modes(struct fns_modes *out, enum fns_wire_choice *wire, char *err, size_t errlen);
-/* FLEXINS_CC, the congestion control. False: no such one, or not so; why is in err. */
-bool fns_host_cc(struct fns_cc_choice *out, char *err, size_t errlen);
+struct fns_host_setup {
+	struct fns_wire_host_cfg wire;
+	struct fns_engine_cfg engine;
+	struct fns_cc_choice cc;
+};
+
+/* False: why is in err, which names the variable. */
+bool fns_host_setup(struct fns_host_setup *s, const struct fns_lease *l, struct fns_stats *stats,
+	char *err, size_t errlen);
 /* Is this environment variable "off" or "0"? */
 bool fns_host_env_off(const char *name);
-/* Of a leased socket's receive buffer, what READ responses may fill; 0: unknown. */
-uint32_t fns_host_read_budget(int sock);
 /* Directory of the shared object or program that holds this code. NULL: unknown. */
 const char *fns_host_own_dir(char *buf, size_t len);
 

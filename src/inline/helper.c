@@ -5,13 +5,13 @@
  */
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "inline/inline_priv.h"
 #include "mem/guard.h"
 
@@ -246,27 +246,11 @@ static void *helper(void *arg)
 
 int fns_helper_start(const cpu_set_t *cpus)
 {
-	sigset_t all, old;
-	pthread_attr_t attr;
-	pthread_t t;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	/* Programs pin the thread that opens the device; the helper must not compete with it there.
 	 */
-	if (cpus)
-		pthread_attr_setaffinity_np(&attr, sizeof(*cpus), cpus);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&t, &attr, helper, NULL);
-	if (r == EINVAL) { /* the affinity is no longer allowed */
-		pthread_attr_destroy(&attr);
-		pthread_attr_init(&attr);
-		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-		r = pthread_create(&t, &attr, helper, NULL);
-	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return r;
+	int r = fns_thread_start(NULL, helper, NULL, cpus);
+
+	if (r == -EINVAL && cpus) /* they are no longer allowed */
+		r = fns_thread_start(NULL, helper, NULL, NULL);
+	return -r;
 }

@@ -12,7 +12,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/rng.h"
 #include "base/util.h"
 #include "host/host.h"
 #include "inline/inline.h"
@@ -81,40 +80,22 @@ __attribute__((destructor)) static void settle(void)
 
 static bool make_engine(char *err, unsigned errlen)
 {
-	struct fns_wire_host_cfg wc = {.udp = {.sock = fns_here.lease.sock,
-					       .prefix = fns_here.lease.prefix,
-					       .port = fns_here.lease.port,
-					       .gso = !fns_host_env_off("FLEXINS_GSO"),
-					       .gro = fns_here.lease.gro},
-		.port = fns_here.lease.port};
-	struct fns_engine_cfg ec = {.start_ns = fns_clock_now_ns(),
-		.prefix = fns_here.lease.prefix,
-		.stats = fns_here.stats,
-		.cnp_ns = FNS_HOST_CNP_NS,
-		.read_budget = fns_host_read_budget(fns_here.lease.sock),
-		.up = {.comp_event = up_comp_event, .async_event = up_async_event}};
-	struct fns_cc_choice cc;
+	struct fns_host_setup s;
 	size_t ring_bytes =
 		sizeof(struct fns_sq_shared) + FNS_INLINE_RING_SLOTS * sizeof(struct fns_sqd);
 
-	if (fns_entropy_fill(&ec.seed, sizeof(ec.seed)) < 0) {
-		snprintf(err, errlen, "no entropy for memory keys: %s", strerror(errno));
+	if (!fns_host_setup(&s, &fns_here.lease, fns_here.stats, err, errlen))
 		return false;
-	}
-	if (!fns_host_wire_choice(&wc.choice, err, errlen) ||
-		!fns_host_modes(&ec.modes, &wc.choice, err, errlen) ||
-		!fns_host_cc(&cc, err, errlen))
-		return false;
-	ec.cc = &cc;
-	wc.udp.rx_ring_mib = ec.modes.rx_ring_mib;
-	fns_here.wire = fns_wire_host_create(&wc);
+	s.engine.up =
+		(struct fns_upcalls){.comp_event = up_comp_event, .async_event = up_async_event};
+	fns_here.wire = fns_wire_host_create(&s.wire);
 	fns_here.dma = fns_dma_direct_create();
 	fns_here.ring =
 		mmap(NULL, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ec.wire = fns_here.wire;
-	ec.dma = fns_here.dma;
+	s.engine.wire = fns_here.wire;
+	s.engine.dma = fns_here.dma;
 	if (fns_here.wire && fns_here.dma && fns_here.ring != MAP_FAILED)
-		fns_here.engine = fns_engine_create(&ec);
+		fns_here.engine = fns_engine_create(&s.engine);
 	if (!fns_here.engine ||
 		fns_engine_attach(fns_here.engine, fns_here.ring, FNS_INLINE_RING_SLOTS) < 0) {
 		snprintf(err, errlen, "cannot start the engine: %s",

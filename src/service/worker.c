@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +20,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/rng.h"
+#include "base/thread.h"
 #include "base/util.h"
 #include "mem/guard.h"
 #include "service/service_priv.h"
@@ -310,42 +309,23 @@ static void *run(void *arg)
 
 static bool make_engine(struct fns_service_worker *w, char *err, size_t errlen)
 {
-	struct fns_wire_host_cfg wc = {.udp = {.sock = w->lease.sock,
-					       .prefix = w->lease.prefix,
-					       .port = w->lease.port,
-					       .gso = !fns_host_env_off("FLEXINS_GSO"),
-					       .gro = w->lease.gro},
-		.port = w->lease.port};
 	struct fns_dma_process_cfg dc = {
 		.spaces = FNS_SERVICE_CONNS, .atomic = fns_service_atomic, .ctx = w};
-	struct fns_engine_cfg ec = {.start_ns = fns_clock_now_ns(),
-		.prefix = w->lease.prefix,
-		.stats = w->stats,
-		.cnp_ns = FNS_HOST_CNP_NS,
-		.read_budget = fns_host_read_budget(w->lease.sock),
-		.quota = quota,
-		.up = {.comp_event = fns_service_comp_event,
-			.async_event = fns_service_async_event,
-			.ctx = w}};
-	struct fns_cc_choice cc;
+	struct fns_host_setup s;
 
-	if (fns_entropy_fill(&ec.seed, sizeof(ec.seed)) < 0) {
-		snprintf(err, errlen, "no entropy for memory keys: %s", strerror(errno));
+	if (!fns_host_setup(&s, &w->lease, w->stats, err, errlen))
 		return false;
-	}
-	if (!fns_host_wire_choice(&wc.choice, err, errlen) ||
-		!fns_host_modes(&ec.modes, &wc.choice, err, errlen) ||
-		!fns_host_cc(&cc, err, errlen))
-		return false;
-	ec.cc = &cc;
-	wc.udp.rx_ring_mib = ec.modes.rx_ring_mib;
+	s.engine.quota = quota;
+	s.engine.up = (struct fns_upcalls){.comp_event = fns_service_comp_event,
+		.async_event = fns_service_async_event,
+		.ctx = w};
 	if (!w->wire)
-		w->wire = fns_wire_host_create(&wc);
+		w->wire = fns_wire_host_create(&s.wire);
 	w->dma = fns_dma_process_create(&dc);
-	ec.wire = w->wire;
-	ec.dma = w->dma;
+	s.engine.wire = w->wire;
+	s.engine.dma = w->dma;
 	if (w->wire && w->dma)
-		w->engine = fns_engine_create(&ec);
+		w->engine = fns_engine_create(&s.engine);
 	if (!w->engine)
 		snprintf(err, errlen, "cannot start an engine: %s",
 			strerror(errno ? errno : ENOMEM));
@@ -426,21 +406,16 @@ fail:
 
 int fns_service_worker_start(struct fns_service_worker *w)
 {
-	pthread_attr_t attr;
 	cpu_set_t one;
 	int r;
 
-	pthread_attr_init(&attr);
-	if (w->cpu >= 0) {
-		CPU_ZERO(&one);
+	CPU_ZERO(&one);
+	if (w->cpu >= 0)
 		CPU_SET((unsigned)w->cpu, &one);
-		pthread_attr_setaffinity_np(&attr, sizeof(one), &one);
-	}
-	r = pthread_create(&w->thread, &attr, run, w);
-	pthread_attr_destroy(&attr);
+	r = fns_thread_start(&w->thread, run, w, w->cpu >= 0 ? &one : NULL);
 	if (r)
 		w->thread = 0;
-	return -r;
+	return r;
 }
 
 void fns_service_worker_destroy(struct fns_service_worker *w)

@@ -18,7 +18,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +32,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "base/thread.h"
 #include "base/util.h"
 #include "mem/guard.h"
 #include "mem/near.h"
@@ -158,23 +158,6 @@ static void *helper(void *arg)
 	}
 	service_gone(rc);
 	return NULL;
-}
-
-static int helper_start(void)
-{
-	sigset_t all, old;
-	pthread_attr_t attr;
-	pthread_t t;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&t, &attr, helper, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return -r;
 }
 
 /* --- control operations --- */
@@ -546,7 +529,7 @@ static bool start(const struct fns_placement_upcalls *up, char *err, unsigned er
 	if (here.sock < 0)
 		return false;
 	if (introduce(err, errlen)) {
-		if (helper_start() == 0) {
+		if (fns_thread_start(NULL, helper, NULL, NULL) == 0) {
 			pthread_atfork(NULL, NULL, forked_child);
 			return true;
 		}

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/thread.h"
 #include "base/util.h"
 #include "mem/guard.h"
 #include "roce/icrc.h"
@@ -395,19 +395,6 @@ static int ring_map(struct fns_capture *c)
 	return err;
 }
 
-static int thread_start(struct fns_capture *c)
-{
-	sigset_t all, old;
-	int r;
-
-	/* Signals are the application's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&c->thread, NULL, writer, c);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return -r;
-}
-
 static void capture_free(struct fns_capture *c)
 {
 	if (c->ring)
@@ -434,7 +421,7 @@ int fns_capture_create(const struct fns_capture_cfg *cfg, struct fns_capture **o
 		len = put_section(c->ring, cfg->app);
 		len += put_interface(c->ring + len);
 		atomic_store_explicit(&c->tail, len, memory_order_release);
-		err = thread_start(c);
+		err = fns_thread_start(&c->thread, writer, c, NULL);
 	}
 	if (err) {
 		capture_free(c);
