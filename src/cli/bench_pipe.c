@@ -49,18 +49,6 @@ struct outcome {
 	double ratio;                 /* doorbell over phase: the median of pairwise ratios */
 };
 
-static int set_number(const char *name, const char *text, unsigned long max, uint32_t *out)
-{
-	char *end;
-	unsigned long v = strtoul(text, &end, 10);
-
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || v < 1 || v > max)
-		return fns_cli_error(
-			FNS_EXIT_USAGE, "%s='%s': expected a number, 1 to %lu", name, text, max);
-	*out = (uint32_t)v;
-	return 0;
-}
-
 static int set_cpus(const char *text, struct opts *o)
 {
 	char rest;
@@ -106,14 +94,14 @@ static int parse(int argc, char **argv, struct opts *o)
 			if (o->nbursts == BURSTS_MAX)
 				return fns_cli_error(
 					FNS_EXIT_USAGE, "--burst: at most %u of them", BURSTS_MAX);
-			rc = set_number(
+			rc = fns_cli_number(
 				"--burst", optarg, FNS_PIPE_MAX_BURST, &o->burst[o->nbursts++]);
 			break;
 		case 'c':
 			rc = set_cpus(optarg, o);
 			break;
 		case 't':
-			rc = set_number("--seconds", optarg, 60, &o->seconds);
+			rc = fns_cli_number("--seconds", optarg, 60, &o->seconds);
 			break;
 		case 'j':
 			o->json = true;

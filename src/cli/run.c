@@ -85,43 +85,37 @@ struct run_opts {
 	char **command; /* NULL: done, exit with the code that parse() returned */
 };
 
-static int check_wire(const char *name, const char *value)
+static bool takes_placement(const char *value)
+{
+	return strcmp(value, "inline") == 0 || strcmp(value, "service") == 0;
+}
+
+static bool takes_wire(const char *value)
 {
 	enum fns_wire_choice choice;
 
-	if (fns_wire_choice_parse(value, &choice))
-		return FNS_EXIT_OK;
-	return fns_cli_error(FNS_EXIT_USAGE, "%s='%s': expected " FNS_WIRE_CHOICES, name, value);
+	return fns_wire_choice_parse(value, &choice);
 }
 
-static int check_tx(const char *name, const char *value)
+static bool takes_tx(const char *value)
 {
 	struct fns_modes m;
 
-	return fns_tx_mode_parse(value, &m)
-		       ? FNS_EXIT_OK
-		       : fns_cli_error(
-				 FNS_EXIT_USAGE, "%s='%s': expected " FNS_TX_EXPECTED, name, value);
+	return fns_tx_mode_parse(value, &m);
 }
 
-static int check_rx(const char *name, const char *value)
+static bool takes_rx(const char *value)
 {
 	struct fns_modes m;
 
-	return fns_rx_mode_parse(value, &m)
-		       ? FNS_EXIT_OK
-		       : fns_cli_error(
-				 FNS_EXIT_USAGE, "%s='%s': expected " FNS_RX_EXPECTED, name, value);
+	return fns_rx_mode_parse(value, &m);
 }
 
-static int check_pipe(const char *name, const char *value)
+static bool takes_pipe(const char *value)
 {
 	struct fns_modes m;
 
-	return fns_pipe_mode_parse(value, &m)
-		       ? FNS_EXIT_OK
-		       : fns_cli_error(FNS_EXIT_USAGE, "%s='%s': expected " FNS_PIPE_EXPECTED, name,
-				 value);
+	return fns_pipe_mode_parse(value, &m);
 }
 
 static int check_cc(const char *name, const char *value)
@@ -134,33 +128,41 @@ static int check_cc(const char *name, const char *value)
 	return fns_cli_error(FNS_EXIT_USAGE, "%s: %s", name, why);
 }
 
-static int check_placement(const char *name, const char *value)
-{
-	if (strcmp(value, "inline") == 0 || strcmp(value, "service") == 0)
-		return FNS_EXIT_OK;
-	return fns_cli_error(FNS_EXIT_USAGE, "%s='%s': expected inline or service", name, value);
-}
-
-/* Options that are also environment, checked alike. */
-static const struct {
+/* Options that are also environment, checked alike: by check, or by takes and what it expects. */
+static const struct setting {
 	char option;
-	const char *name, *env;
+	bool engine; /* decided by who runs the engine, not by one of its programs */
+	const char *name, *env, *expected;
+	bool (*takes)(const char *value);
 	int (*check)(const char *name, const char *value);
 } settings[] = {
-	{'P', "--placement", "FLEXINS_PLACEMENT", check_placement},
-	{'w', "--wire", "FLEXINS_WIRE", check_wire},
-	{'t', "--tx", "FLEXINS_TX", check_tx},
-	{'r', "--rx", "FLEXINS_RX", check_rx},
-	{'q', "--pipe", "FLEXINS_PIPE", check_pipe},
-	{'C', "--cc", "FLEXINS_CC", check_cc},
-	{'f', "--fault", "FLEXINS_FAULT", fns_cli_check_fault},
+	{'P', false, "--placement", "FLEXINS_PLACEMENT", "inline or service", takes_placement,
+		NULL},
+	{'w', true, "--wire", "FLEXINS_WIRE", FNS_WIRE_CHOICES, takes_wire, NULL},
+	{'t', true, "--tx", "FLEXINS_TX", FNS_TX_EXPECTED, takes_tx, NULL},
+	{'r', true, "--rx", "FLEXINS_RX", FNS_RX_EXPECTED, takes_rx, NULL},
+	{'q', true, "--pipe", "FLEXINS_PIPE", FNS_PIPE_EXPECTED, takes_pipe, NULL},
+	{'C', true, "--cc", "FLEXINS_CC", NULL, NULL, check_cc},
+	{'f', true, "--fault", "FLEXINS_FAULT", NULL, NULL, fns_cli_check_fault},
+	/* Set by fns_cli_set_capture(), which makes the path whole. */
+	{0, true, "--capture", "FLEXINS_CAPTURE", NULL, NULL, NULL},
 };
+
+/* name: where the value came from. */
+static int check_setting(const struct setting *s, const char *name, const char *value)
+{
+	if (s->check)
+		return s->check(name, value);
+	if (!s->takes || s->takes(value))
+		return FNS_EXIT_OK;
+	return fns_cli_error(FNS_EXIT_USAGE, "%s='%s': expected %s", name, value, s->expected);
+}
 
 static int set_setting(int option, const char *value)
 {
 	for (unsigned i = 0; i < FNS_ARRAY_SIZE(settings); i++) {
 		if (settings[i].option == option) {
-			int rc = settings[i].check(settings[i].name, value);
+			int rc = check_setting(&settings[i], settings[i].name, value);
 
 			if (rc == 0)
 				setenv(settings[i].env, value, 1);
@@ -178,7 +180,8 @@ static int check_settings(void)
 
 	for (unsigned i = 0; i < FNS_ARRAY_SIZE(settings); i++) {
 		const char *v = getenv(settings[i].env);
-		int rc = v != NULL && *v != '\0' ? settings[i].check(settings[i].env, v) : 0;
+		int rc = v != NULL && *v != '\0' ? check_setting(&settings[i], settings[i].env, v)
+						 : 0;
 
 		if (rc != 0)
 			return rc;
@@ -193,22 +196,17 @@ static int check_settings(void)
 /* Is there an engine for the program to use? And nothing that one program cannot choose for it. */
 static int check_service(void)
 {
-	static const struct {
-		const char *env, *option;
-	} not_here[] = {{"FLEXINS_WIRE", "--wire"}, {"FLEXINS_TX", "--tx"}, {"FLEXINS_RX", "--rx"},
-		{"FLEXINS_PIPE", "--pipe"}, {"FLEXINS_CC", "--cc"}, {"FLEXINS_FAULT", "--fault"},
-		{"FLEXINS_CAPTURE", "--capture"}};
 	const char *placement = getenv("FLEXINS_PLACEMENT"), *v;
 
 	if (placement == NULL || strcmp(placement, "service") != 0)
 		return 0;
-	for (unsigned i = 0; i < FNS_ARRAY_SIZE(not_here); i++) {
-		v = getenv(not_here[i].env);
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(settings); i++) {
+		v = settings[i].engine ? getenv(settings[i].env) : NULL;
 		if (v != NULL && *v != '\0')
 			return fns_cli_error(FNS_EXIT_USAGE,
 				"%s is not for --placement=service: the engine serves other programs too; set %s for "
 				"flexinsd --engine",
-				not_here[i].option, not_here[i].env);
+				settings[i].name, settings[i].env);
 	}
 	if (fns_cli_service_runs())
 		return 0;
