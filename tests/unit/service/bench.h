@@ -380,9 +380,11 @@ static inline void app_qp(struct app *a, const struct app_cq *q, struct app_qp *
 
 static const struct fns_gid bench_gid = {.b = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 1}};
 
-static inline void app_qp_connect(struct app *a, const struct app_qp *qp, uint32_t dest)
+/* The three steps that connect queue pair qpn with dest, each done by control. */
+static inline void bench_qp_connect(
+	int (*control)(void *ctx, struct fns_ctl *c), void *ctx, uint32_t qpn, uint32_t dest)
 {
-	struct fns_ctl c = {.op = FNS_CTL_QP_MODIFY, .handle = qp->qpn};
+	struct fns_ctl c = {.op = FNS_CTL_QP_MODIFY, .handle = qpn};
 	struct fns_ctl_qp_attr *t = &c.qp_attr;
 
 	t->port = 1;
@@ -390,7 +392,7 @@ static inline void app_qp_connect(struct app *a, const struct app_qp *qp, uint32
 	t->path_mtu = 3;
 	t->dest_qpn = dest;
 	t->max_rd_atomic = t->max_dest_rd_atomic = 1;
-	t->timeout = 14;
+	t->timeout = 18;
 	t->retry_cnt = t->rnr_retry = 7;
 	t->min_rnr_timer = 1;
 	t->av = (struct fns_ctl_av){.sgid = bench_gid,
@@ -401,15 +403,25 @@ static inline void app_qp_connect(struct app *a, const struct app_qp *qp, uint32
 		.link_mtu = 4200};
 	t->state = FNS_QPS_INIT;
 	t->mask = FNS_QPA_STATE | FNS_QPA_PKEY_INDEX | FNS_QPA_PORT | FNS_QPA_ACCESS_FLAGS;
-	assert_int_equal(app_ctl(a, &c, -1), 0);
+	assert_int_equal(control(ctx, &c), 0);
 	t->state = FNS_QPS_RTR;
 	t->mask = FNS_QPA_STATE | FNS_QPA_AV | FNS_QPA_PATH_MTU | FNS_QPA_DEST_QPN |
 		  FNS_QPA_RQ_PSN | FNS_QPA_MAX_DEST_RD_ATOMIC | FNS_QPA_MIN_RNR_TIMER;
-	assert_int_equal(app_ctl(a, &c, -1), 0);
+	assert_int_equal(control(ctx, &c), 0);
 	t->state = FNS_QPS_RTS;
 	t->mask = FNS_QPA_STATE | FNS_QPA_TIMEOUT | FNS_QPA_RETRY_CNT | FNS_QPA_RNR_RETRY |
 		  FNS_QPA_SQ_PSN | FNS_QPA_MAX_RD_ATOMIC;
-	assert_int_equal(app_ctl(a, &c, -1), 0);
+	assert_int_equal(control(ctx, &c), 0);
+}
+
+static inline int app_control(void *a, struct fns_ctl *c)
+{
+	return app_ctl(a, c, -1);
+}
+
+static inline void app_qp_connect(struct app *a, const struct app_qp *qp, uint32_t dest)
+{
+	bench_qp_connect(app_control, a, qp->qpn, dest);
 }
 
 /* Publishes one slot. */

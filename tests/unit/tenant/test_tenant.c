@@ -107,6 +107,12 @@ static int control(struct fns_ctl *c)
 	return ops->control(c);
 }
 
+static int control_of(void *ctx, struct fns_ctl *c)
+{
+	(void)ctx;
+	return control(c);
+}
+
 static bool soon(_Atomic unsigned *n, unsigned want)
 {
 	uint64_t end = fns_clock_now_ns() + 10 * FNS_NSEC_PER_SEC;
@@ -168,7 +174,6 @@ struct conn {
 static void connect_to_self(struct conn *x)
 {
 	struct fns_ctl c = {.op = FNS_CTL_PD_CREATE};
-	struct fns_ctl_qp_attr *t = &c.qp_attr;
 
 	assert_int_equal(control(&c), 0);
 	x->pd = c.handle;
@@ -196,32 +201,7 @@ static void connect_to_self(struct conn *x)
 			FNS_ACCESS_LOCAL_WRITE | FNS_ACCESS_REMOTE_ATOMIC}};
 	assert_int_equal(control(&c), 0);
 	x->key = c.mr.key;
-	c = (struct fns_ctl){.op = FNS_CTL_QP_MODIFY, .handle = x->qpn};
-	t->port = 1;
-	t->access = FNS_ACCESS_REMOTE_ATOMIC;
-	t->path_mtu = 3;
-	t->dest_qpn = x->qpn;
-	t->max_rd_atomic = t->max_dest_rd_atomic = 1;
-	t->timeout = 18;
-	t->retry_cnt = t->rnr_retry = 7;
-	t->min_rnr_timer = 1;
-	t->av = (struct fns_ctl_av){.sgid = bench_gid,
-		.dgid = bench_gid,
-		.is_global = 1,
-		.port = 1,
-		.hop_limit = 64,
-		.link_mtu = 4200};
-	t->state = FNS_QPS_INIT;
-	t->mask = FNS_QPA_STATE | FNS_QPA_PKEY_INDEX | FNS_QPA_PORT | FNS_QPA_ACCESS_FLAGS;
-	assert_int_equal(control(&c), 0);
-	t->state = FNS_QPS_RTR;
-	t->mask = FNS_QPA_STATE | FNS_QPA_AV | FNS_QPA_PATH_MTU | FNS_QPA_DEST_QPN |
-		  FNS_QPA_RQ_PSN | FNS_QPA_MAX_DEST_RD_ATOMIC | FNS_QPA_MIN_RNR_TIMER;
-	assert_int_equal(control(&c), 0);
-	t->state = FNS_QPS_RTS;
-	t->mask = FNS_QPA_STATE | FNS_QPA_TIMEOUT | FNS_QPA_RETRY_CNT | FNS_QPA_RNR_RETRY |
-		  FNS_QPA_SQ_PSN | FNS_QPA_MAX_RD_ATOMIC;
-	assert_int_equal(control(&c), 0);
+	bench_qp_connect(control_of, NULL, x->qpn, x->qpn);
 }
 
 static void publish(struct conn *x, const void *slot, uint32_t at, uint32_t ctl)
