@@ -4,12 +4,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/assert.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8u
@@ -117,6 +121,30 @@ void fns_fds_close(const int *fds, unsigned n)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	errno = err;
+}
+
+void fns_fds_unwatch(int epfd, int *fd)
+{
+	if (*fd < 0)
+		return;
+	(void)epoll_ctl(epfd, EPOLL_CTL_DEL, *fd, NULL);
+	close(*fd);
+	*fd = -1;
+}
+
+socklen_t fns_fds_address(struct sockaddr_un *sa, const char *fmt, ...)
+{
+	const size_t room = sizeof(sa->sun_path) - 1;
+	va_list ap;
+	int n;
+
+	memset(sa, 0, sizeof(*sa));
+	sa->sun_family = AF_UNIX;
+	va_start(ap, fmt);
+	n = vsnprintf(sa->sun_path + 1, room, fmt, ap);
+	va_end(ap);
+	fns_assert(n > 0 && (size_t)n < room);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }
 
 int fns_memfd_sealed(const char *name, size_t len)

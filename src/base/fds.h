@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #define FNS_FDS_MAX 64u /* beside one message */
 
@@ -31,6 +33,16 @@ int fns_fds_recv(int sock, void *msg, size_t len, int *fds, unsigned max, unsign
 
 /* Closes those that are not negative. errno stays. */
 void fns_fds_close(const int *fds, unsigned n);
+
+/*
+ * Takes *fd out of an epoll set and closes it; *fd is -1 then. Of a descriptor that others may have
+ * copies of, the entry in the set would outlive our closing it. -1: nothing.
+ */
+void fns_fds_unwatch(int epfd, int *fd);
+
+/* The address of an abstract name, of this network namespace alone (unix(7)); its length. */
+__attribute__((format(printf, 2, 3))) socklen_t fns_fds_address(
+	struct sockaddr_un *sa, const char *fmt, ...);
 
 /* --- memory files --- */
 

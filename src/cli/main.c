@@ -10,6 +10,7 @@
 
 #include "base/util.h"
 #include "cli/cli.h"
+#include "keeper/client.h"
 
 static const struct {
 	const char *name;
@@ -74,13 +75,9 @@ int fns_cli_set_iface(const char *list)
 
 int fns_cli_check_port(const char *name, const char *text)
 {
-	char *end;
-	unsigned long port;
+	uint16_t port;
 
-	errno = 0;
-	port = strtoul(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || port < 1 ||
-		port > UINT16_MAX)
+	if (fns_keeper_port_parse(text, &port))
 		return fns_cli_error(FNS_EXIT_USAGE,
 			"%s='%s': expected a UDP port, 1 to 65535 (RoCEv2's is 4791)", name, text);
 	return 0;

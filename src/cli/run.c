@@ -19,6 +19,7 @@
 #include "cli/cli.h"
 #include "cli/tree.h"
 #include "pipe/modes.h"
+#include "pipe/placement.h"
 #include "wire/wire.h"
 
 static const char help[] =
@@ -131,21 +132,19 @@ static int check_cc(const char *name, const char *value)
 /* Options that are also environment, checked alike: by check, or by takes and what it expects. */
 static const struct setting {
 	char option;
-	bool engine; /* decided by who runs the engine, not by one of its programs */
 	const char *name, *env, *expected;
 	bool (*takes)(const char *value);
 	int (*check)(const char *name, const char *value);
 } settings[] = {
-	{'P', false, "--placement", "FLEXINS_PLACEMENT", "inline or service", takes_placement,
-		NULL},
-	{'w', true, "--wire", "FLEXINS_WIRE", FNS_WIRE_CHOICES, takes_wire, NULL},
-	{'t', true, "--tx", "FLEXINS_TX", FNS_TX_EXPECTED, takes_tx, NULL},
-	{'r', true, "--rx", "FLEXINS_RX", FNS_RX_EXPECTED, takes_rx, NULL},
-	{'q', true, "--pipe", "FLEXINS_PIPE", FNS_PIPE_EXPECTED, takes_pipe, NULL},
-	{'C', true, "--cc", "FLEXINS_CC", NULL, NULL, check_cc},
-	{'f', true, "--fault", "FLEXINS_FAULT", NULL, NULL, fns_cli_check_fault},
+	{'P', "--placement", "FLEXINS_PLACEMENT", "inline or service", takes_placement, NULL},
+	{'w', "--wire", "FLEXINS_WIRE", FNS_WIRE_CHOICES, takes_wire, NULL},
+	{'t', "--tx", "FLEXINS_TX", FNS_TX_EXPECTED, takes_tx, NULL},
+	{'r', "--rx", "FLEXINS_RX", FNS_RX_EXPECTED, takes_rx, NULL},
+	{'q', "--pipe", "FLEXINS_PIPE", FNS_PIPE_EXPECTED, takes_pipe, NULL},
+	{'C', "--cc", "FLEXINS_CC", NULL, NULL, check_cc},
+	{'f', "--fault", "FLEXINS_FAULT", NULL, NULL, fns_cli_check_fault},
 	/* Set by fns_cli_set_capture(), which makes the path whole. */
-	{0, true, "--capture", "FLEXINS_CAPTURE", NULL, NULL, NULL},
+	{0, "--capture", "FLEXINS_CAPTURE", NULL, NULL, NULL},
 };
 
 /* name: where the value came from. */
@@ -193,20 +192,29 @@ static int check_settings(void)
 	return FNS_EXIT_OK;
 }
 
+static const char *option_of(const char *env)
+{
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(settings); i++)
+		if (strcmp(settings[i].env, env) == 0)
+			return settings[i].name;
+	return env;
+}
+
 /* Is there an engine for the program to use? And nothing that one program cannot choose for it. */
 static int check_service(void)
 {
+	static const char *const not_here[] = {FNS_ENGINE_ENV};
 	const char *placement = getenv("FLEXINS_PLACEMENT"), *v;
 
 	if (placement == NULL || strcmp(placement, "service") != 0)
 		return 0;
-	for (unsigned i = 0; i < FNS_ARRAY_SIZE(settings); i++) {
-		v = settings[i].engine ? getenv(settings[i].env) : NULL;
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(not_here); i++) {
+		v = getenv(not_here[i]);
 		if (v != NULL && *v != '\0')
 			return fns_cli_error(FNS_EXIT_USAGE,
 				"%s is not for --placement=service: the engine serves other programs too; set %s for "
 				"flexinsd --engine",
-				settings[i].name, settings[i].env);
+				option_of(not_here[i]), not_here[i]);
 	}
 	if (fns_cli_service_runs())
 		return 0;

@@ -6,6 +6,7 @@
  * line in the table below.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -22,6 +22,11 @@
 
 #define FNS_KEEPER_ERR_LEN 256 /* what an error buffer should hold */
 
+/* A UDP port, 1 to 65535. 0, or -EINVAL and *port as it was. */
+int fns_keeper_port_parse(const char *text, uint16_t *port);
+/* FLEXINS_PORT, which is RoCEv2's where it is not set; -EINVAL where it is no port. */
+int fns_keeper_port_from_env(uint16_t *port);
+
 struct fns_keeper_opts {
 	const char *daemon_dir; /* where to look for flexinsd after FLEXINS_DAEMON and before PATH;
 				   may be NULL */

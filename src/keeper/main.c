@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "keeper/client.h"
 #include "keeper/proto.h"
 #include "keeper/server.h"
 #include "keeper/spawn.h"

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "base/fds.h"
+#include "keeper/client.h"
+#include "roce/header.h"
 
 void fns_keeper_msg_init(struct fns_keeper_msg *m, enum fns_keeper_msg_type type)
 {
@@ -45,29 +47,28 @@ int fns_keeper_msg_recv(
 
 socklen_t fns_keeper_addr(struct sockaddr_un *sa, uid_t uid, uint16_t port)
 {
-	int n;
+	return fns_fds_address(sa, "flexins-keeper-%u-%u", (unsigned)uid, (unsigned)port);
+}
 
-	memset(sa, 0, sizeof(*sa));
-	sa->sun_family = AF_UNIX;
-	n = snprintf(sa->sun_path + 1, sizeof(sa->sun_path) - 1, "flexins-keeper-%u-%u",
-		(unsigned)uid, (unsigned)port);
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+int fns_keeper_port_parse(const char *text, uint16_t *port)
+{
+	unsigned long v;
+	char *end;
+
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	if (errno || *end || *text < '0' || *text > '9' || v == 0 || v > UINT16_MAX)
+		return -EINVAL;
+	*port = (uint16_t)v;
+	return 0;
 }
 
 int fns_keeper_port_from_env(uint16_t *port)
 {
 	const char *s = getenv("FLEXINS_PORT");
-	unsigned long v;
-	char *end;
 
-	if (!s || !*s) {
-		*port = FNS_KEEPER_PORT;
-		return 0;
-	}
-	errno = 0;
-	v = strtoul(s, &end, 10);
-	if (errno || *end || *s < '0' || *s > '9' || v == 0 || v > UINT16_MAX)
-		return -EINVAL;
-	*port = (uint16_t)v;
+	if (s && *s)
+		return fns_keeper_port_parse(s, port);
+	*port = FNS_ROCE_PORT;
 	return 0;
 }

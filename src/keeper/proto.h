@@ -34,7 +34,6 @@
 
 #define FNS_KEEPER_MAGIC   0x464e534bu /* "FNSK" */
 #define FNS_KEEPER_VERSION 2
-#define FNS_KEEPER_PORT    4791 /* RoCEv2's UDP port (IBTA annex A17) */
 #define FNS_KEEPER_SLOTS   256
 #define FNS_KEEPER_SLOT_CM 0   /* the keeper's own: QP1, and packets too short to steer */
 #define FNS_KEEPER_SLOT_MC 255 /* multicast packets carry QPN 0xFFFFFF */
@@ -109,7 +108,5 @@ int fns_keeper_msg_recv(
 
 /* The abstract address of uid's keeper for a port. Returns the address length. */
 socklen_t fns_keeper_addr(struct sockaddr_un *sa, uid_t uid, uint16_t port);
-/* FLEXINS_PORT, or 4791. 0 or -EINVAL for a value that is no port. */
-int fns_keeper_port_from_env(uint16_t *port);
 
 #endif

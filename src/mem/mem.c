@@ -92,8 +92,6 @@ static bool range_wraps(uint64_t start, uint64_t len)
 static int mr_set(struct fns_mem *m, struct fns_mr *mr, const struct fns_pd *pd, uint64_t addr,
 	uint64_t len, uint64_t iova, uint32_t access)
 {
-	const uint32_t writes =
-		FNS_ACCESS_LOCAL_WRITE | FNS_ACCESS_REMOTE_WRITE | FNS_ACCESS_REMOTE_ATOMIC;
 	struct fns_region *region;
 	int rc;
 
@@ -109,7 +107,8 @@ static int mr_set(struct fns_mem *m, struct fns_mr *mr, const struct fns_pd *pd,
 	if (range_wraps(addr, len) || range_wraps(iova, len))
 		return -EINVAL;
 
-	rc = m->dma->ops->import(m->dma, pd->space, addr, len, (access & writes) != 0, &region);
+	rc = m->dma->ops->import(
+		m->dma, pd->space, addr, len, (access & FNS_ACCESS_WRITES) != 0, &region);
 	if (rc != 0)
 		return rc;
 	if (mr->region)

@@ -147,6 +147,9 @@ enum {
 	FNS_ACCESS_ZERO_BASED = 1 << 5,
 	FNS_ACCESS_ON_DEMAND = 1 << 6,
 };
+/* Of these, what needs memory that can be written to. */
+#define FNS_ACCESS_WRITES                                                                          \
+	((uint32_t)(FNS_ACCESS_LOCAL_WRITE | FNS_ACCESS_REMOTE_WRITE | FNS_ACCESS_REMOTE_ATOMIC))
 
 /* Completion status, numbered as ibv_wc_status. */
 enum fns_wc_status {

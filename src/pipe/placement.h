@@ -22,6 +22,14 @@ struct fns_placement_upcalls {
 	void (*async_event)(const struct fns_event *ev);
 };
 
+/*
+ * What the environment says about an engine: for the process that runs it, not for a program that
+ * shares it with others.
+ */
+#define FNS_ENGINE_ENV                                                                             \
+	"FLEXINS_WIRE", "FLEXINS_TX", "FLEXINS_RX", "FLEXINS_PIPE", "FLEXINS_CC", "FLEXINS_FAULT", \
+		"FLEXINS_CAPTURE"
+
 #define FNS_SUBMITTED_ALL UINT32_MAX
 
 struct fns_placement_ops {

@@ -8,12 +8,9 @@
 #ifndef FNS_PIPE_REMOTE_H
 #define FNS_PIPE_REMOTE_H
 
-#include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+
+#include "base/fds.h"
 
 #define FNS_REMOTE_MAGIC 0x52534e46u /* "FNSR" */
 #define FNS_REMOTE_VERB  24u
@@ -33,12 +30,7 @@ _Static_assert(sizeof(struct fns_remote_msg) == 1024, "no padding");
 /* The address of process pid; its length. */
 static inline socklen_t fns_remote_address(struct sockaddr_un *sa, long pid)
 {
-	int n;
-
-	memset(sa, 0, sizeof(*sa));
-	sa->sun_family = AF_UNIX;
-	n = snprintf(sa->sun_path + 1, sizeof(sa->sun_path) - 1, "flexins-remote-%ld", pid);
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+	return fns_fds_address(sa, "flexins-remote-%ld", pid);
 }
 
 #endif

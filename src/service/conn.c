@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "service/service_priv.h"
@@ -260,16 +261,6 @@ static void conn_free(struct fns_service_conn *c)
 	free(c);
 }
 
-/* Others may have copies of it: its entry in the set would outlive our closing it. */
-static void unwatch_close(struct fns_service_worker *w, int *fd)
-{
-	if (*fd < 0)
-		return;
-	(void)epoll_ctl(w->epfd, EPOLL_CTL_DEL, *fd, NULL);
-	close(*fd);
-	*fd = -1;
-}
-
 void fns_service_conn_end(struct fns_service_conn *c, const char *why)
 {
 	struct fns_service_worker *w = c->w;
@@ -285,9 +276,9 @@ void fns_service_conn_end(struct fns_service_conn *c, const char *why)
 	fns_engine_detach_app(w->engine, c->app);
 	fns_dma_process_close(w->dma, c->app);
 	fns_service_op_drop(c);
-	unwatch_close(w, &c->sock);
-	unwatch_close(w, &c->pidfd);
-	unwatch_close(w, &c->wake);
+	fns_fds_unwatch(w->epfd, &c->sock);
+	fns_fds_unwatch(w->epfd, &c->pidfd);
+	fns_fds_unwatch(w->epfd, &c->wake);
 	if (c->line)
 		munmap(c->line, FNS_SERVICE_RING_BYTES);
 	c->line = NULL;

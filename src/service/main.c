@@ -28,10 +28,9 @@
 #define SO_PEERPIDFD 77
 #endif
 
-#define BACKLOG      64
-#define ALLOW_MAX    16u
-#define RETRY_MS     1000 /* for a keeper */
-#define DEFAULT_PORT 4791
+#define BACKLOG   64
+#define ALLOW_MAX 16u
+#define RETRY_MS  1000 /* for a keeper */
 
 static const char help[] =
 	"Usage: flexinsd --engine [options]\n"
@@ -106,16 +105,12 @@ static int from_args(struct service *s, int argc, char **argv)
 	static const struct option longs[] = {{"engine", 0, NULL, 'E'}, {"cores", 1, NULL, 'c'},
 		{"engines", 1, NULL, 'n'}, {"port", 1, NULL, 'p'}, {"allow-uid", 1, NULL, 'u'},
 		{"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
-	const char *port = getenv("FLEXINS_PORT"), *capture;
+	const char *capture;
 	unsigned long v;
 	int opt;
 
-	s->port = DEFAULT_PORT;
-	if (port && *port) {
-		if (!parse_uint(port, UINT16_MAX, &v) || v == 0)
-			return usage("FLEXINS_PORT", port);
-		s->port = (uint16_t)v;
-	}
+	if (fns_keeper_port_from_env(&s->port))
+		return usage("FLEXINS_PORT", getenv("FLEXINS_PORT"));
 	while ((opt = getopt_long(argc, argv, "c:n:p:u:h", longs, NULL)) >= 0) {
 		switch (opt) {
 		case 'E':
@@ -130,9 +125,8 @@ static int from_args(struct service *s, int argc, char **argv)
 			s->n_workers = (unsigned)v;
 			break;
 		case 'p':
-			if (!parse_uint(optarg, UINT16_MAX, &v) || v == 0)
+			if (fns_keeper_port_parse(optarg, &s->port))
 				return usage("--port", optarg);
-			s->port = (uint16_t)v;
 			break;
 		case 'u':
 			if (!parse_uint(optarg, UINT32_MAX - 1, &v) || s->n_allow == ALLOW_MAX)

@@ -187,8 +187,6 @@ static bool offers_memory(const struct fns_service_conn *c)
 /* Asks the engine for what c->msg says. -EAGAIN: it was too busy. */
 static int op_try(struct fns_service_conn *c)
 {
-	const uint32_t writes =
-		FNS_ACCESS_LOCAL_WRITE | FNS_ACCESS_REMOTE_WRITE | FNS_ACCESS_REMOTE_ATOMIC;
 	const struct fns_ctl *asked = &c->msg.ctl.ctl;
 	struct fns_ctl m = *asked;
 	bool cq = m.op == FNS_CTL_CQ_CREATE || m.op == FNS_CTL_CQ_RESIZE;
@@ -205,7 +203,7 @@ static int op_try(struct fns_service_conn *c)
 		return -EMFILE;
 	if (offers_memory(c)) {
 		err = fns_dma_process_offer(c->w->dma, c->app, m.mr.addr, m.mr.len, c->fd,
-			c->msg.ctl.file_off, (m.mr.access & writes) != 0);
+			c->msg.ctl.file_off, (m.mr.access & FNS_ACCESS_WRITES) != 0);
 		if (err)
 			fns_log(FNS_LOG_DEBUG, "pid %d: memory is not mapped here: %s", (int)c->pid,
 				strerror(-err));
@@ -231,6 +229,15 @@ static int op_try(struct fns_service_conn *c)
 	return 0;
 }
 
+/* The operation is over. */
+static void op_answer(struct fns_service_conn *c, int result)
+{
+	fns_service_op_drop(c);
+	c->msg.type = FNS_SERVICE_DONE;
+	c->msg.ctl.ctl.result = result;
+	fns_service_conn_say(c, &c->msg);
+}
+
 /* One more try; tells the application unless the engine is still too busy. */
 void fns_service_op_retry(struct fns_service_conn *c, uint64_t now)
 {
@@ -242,10 +249,7 @@ void fns_service_op_retry(struct fns_service_conn *c, uint64_t now)
 		c->busy = true;
 		return;
 	}
-	fns_service_op_drop(c);
-	c->msg.type = FNS_SERVICE_DONE;
-	c->msg.ctl.ctl.result = err == -EAGAIN ? -EBUSY : err;
-	fns_service_conn_say(c, &c->msg);
+	op_answer(c, err == -EAGAIN ? -EBUSY : err);
 }
 
 /* Takes fd over. */
@@ -265,12 +269,8 @@ void fns_service_op_start(struct fns_service_conn *c, const struct fns_service_m
 	c->since_ns = fns_clock_now_ns();
 	if (op == FNS_CTL_CQ_CREATE || op == FNS_CTL_CQ_RESIZE)
 		err = op_ring(c);
-	if (err) {
-		fns_service_op_drop(c);
-		c->msg.type = FNS_SERVICE_DONE;
-		c->msg.ctl.ctl.result = err;
-		fns_service_conn_say(c, &c->msg);
-		return;
-	}
-	fns_service_op_retry(c, c->since_ns);
+	if (err)
+		op_answer(c, err);
+	else
+		fns_service_op_retry(c, c->since_ns);
 }

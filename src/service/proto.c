@@ -38,11 +38,5 @@ int fns_service_msg_recv(int sock, struct fns_service_msg *m, int *fd, int flags
 
 socklen_t fns_service_addr(struct sockaddr_un *sa, uid_t uid, uint16_t port)
 {
-	int n;
-
-	memset(sa, 0, sizeof(*sa));
-	sa->sun_family = AF_UNIX;
-	n = snprintf(sa->sun_path + 1, sizeof(sa->sun_path) - 1, "flexins-engine-%u-%u",
-		(unsigned)uid, (unsigned)port);
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+	return fns_fds_address(sa, "flexins-engine-%u-%u", (unsigned)uid, (unsigned)port);
 }

@@ -34,13 +34,13 @@
 #include "base/rng.h"
 #include "base/thread.h"
 #include "base/util.h"
+#include "keeper/client.h"
 #include "mem/guard.h"
 #include "mem/near.h"
-#include "tenant/backing.h"
 #include "service/proto.h"
+#include "tenant/backing.h"
 
-#define WELCOME_S    5 /* for the service to answer */
-#define DEFAULT_PORT 4791
+#define WELCOME_S 5 /* for the service to answer */
 /* From here on every 16th empty poll lets others run: the engine may need this processor. */
 #define YIELD_POLLS 64u
 
@@ -199,8 +199,6 @@ static struct ring *find_ring(uint64_t shared)
 /* The descriptor that goes along with the request, -1: none. *mine: to be closed here. */
 static int descriptor_for(const struct fns_ctl *m, uint64_t *file_off, bool *mine)
 {
-	const uint32_t writes =
-		FNS_ACCESS_LOCAL_WRITE | FNS_ACCESS_REMOTE_WRITE | FNS_ACCESS_REMOTE_ATOMIC;
 	struct ring *r;
 
 	switch (m->op) {
@@ -212,7 +210,7 @@ static int descriptor_for(const struct fns_ctl *m, uint64_t *file_off, bool *min
 	case FNS_CTL_MR_REREG:
 		*mine = true;
 		return fns_tenant_backing(
-			m->mr.addr, m->mr.len, (m->mr.access & writes) != 0, file_off);
+			m->mr.addr, m->mr.len, (m->mr.access & FNS_ACCESS_WRITES) != 0, file_off);
 	default:
 		return -1;
 	}
@@ -221,14 +219,13 @@ static int descriptor_for(const struct fns_ctl *m, uint64_t *file_off, bool *min
 /* Only this process can tell whether its memory is there, with what rights. */
 static int probe(const struct fns_ctl *m)
 {
-	const uint32_t writes =
-		FNS_ACCESS_LOCAL_WRITE | FNS_ACCESS_REMOTE_WRITE | FNS_ACCESS_REMOTE_ATOMIC;
 	int rc;
 
 	if (m->op != FNS_CTL_MR_REG && m->op != FNS_CTL_MR_REREG)
 		return 0;
 	rc = fns_guard_install();
-	return rc ? rc : fns_near_probe(m->mr.addr, m->mr.len, (m->mr.access & writes) != 0);
+	return rc ? rc
+		  : fns_near_probe(m->mr.addr, m->mr.len, (m->mr.access & FNS_ACCESS_WRITES) != 0);
 }
 
 /* The contexts that there are. */
@@ -444,26 +441,24 @@ static int connect_to(uid_t uid, uint16_t port, char *err, unsigned errlen)
 
 static int connect_service(char *err, unsigned errlen)
 {
-	const char *p = getenv("FLEXINS_PORT");
-	unsigned long port = p && *p ? strtoul(p, NULL, 10) : DEFAULT_PORT;
+	uint16_t port;
 	int fd;
 
-	if (port == 0 || port > UINT16_MAX) {
-		snprintf(err, errlen, "FLEXINS_PORT=%s is not a UDP port", p);
+	if (fns_keeper_port_from_env(&port)) {
+		snprintf(err, errlen, "FLEXINS_PORT=%s is not a UDP port", getenv("FLEXINS_PORT"));
 		return -EINVAL;
 	}
-	fd = connect_to(geteuid(), (uint16_t)port, err, errlen);
+	fd = connect_to(geteuid(), port, err, errlen);
 	/* Root is trusted by everybody, and may serve everybody. */
 	if (fd == -ECONNREFUSED && geteuid() != 0)
-		fd = connect_to(0, (uint16_t)port, err, errlen);
+		fd = connect_to(0, port, err, errlen);
 	return fd;
 }
 
 /* What the engine does for all its programs cannot be chosen by one of them. */
 static bool check_env(char *err, unsigned errlen)
 {
-	static const char *const not_here[] = {"FLEXINS_FAULT", "FLEXINS_CAPTURE", "FLEXINS_WIRE",
-		"FLEXINS_TX", "FLEXINS_RX", "FLEXINS_PIPE", "FLEXINS_CC"};
+	static const char *const not_here[] = {FNS_ENGINE_ENV};
 
 	for (unsigned i = 0; i < FNS_ARRAY_SIZE(not_here); i++) {
 		const char *v = getenv(not_here[i]);

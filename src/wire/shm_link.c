@@ -33,13 +33,7 @@ struct greeting {
 
 static socklen_t name_of(struct sockaddr_un *sa, uint16_t port, uint8_t prefix)
 {
-	int n;
-
-	memset(sa, 0, sizeof(*sa));
-	sa->sun_family = AF_UNIX;
-	n = snprintf(sa->sun_path + 1, sizeof(sa->sun_path) - 1, "flexins-shm-%lu-%u-%u",
-		(unsigned long)geteuid(), port, prefix);
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+	return fns_fds_address(sa, "flexins-shm-%lu-%u-%u", (unsigned long)geteuid(), port, prefix);
 }
 
 static struct ucred peer_of(int conn)
@@ -63,16 +57,6 @@ static int watch(struct shm_wire *w, int fd, uint32_t events, struct shm_watch *
 	struct epoll_event ev = {.events = events, .data.ptr = what};
 
 	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
-}
-
-/* A descriptor may have copies elsewhere, and its entry would outlive our closing it. */
-static void unwatch_close(struct shm_wire *w, int *fd)
-{
-	if (*fd < 0)
-		return;
-	(void)epoll_ctl(w->epfd, EPOLL_CTL_DEL, *fd, NULL);
-	close(*fd);
-	*fd = -1;
 }
 
 /* --- from us --- */
@@ -133,7 +117,7 @@ static int out_connect(struct shm_wire *w, struct shm_out *o)
 /* Closes what out_connect has opened. */
 static void out_close(struct shm_wire *w, struct shm_out *o)
 {
-	unwatch_close(w, &o->conn);
+	fns_fds_unwatch(w->epfd, &o->conn);
 	if (o->wake >= 0)
 		close(o->wake);
 	o->wake = -1;
@@ -239,8 +223,8 @@ static void out_event(struct shm_wire *w, struct shm_out *o)
 
 static void in_free(struct shm_wire *w, struct shm_in *in)
 {
-	unwatch_close(w, &in->conn);
-	unwatch_close(w, &in->wake);
+	fns_fds_unwatch(w->epfd, &in->conn);
+	fns_fds_unwatch(w->epfd, &in->wake);
 	shm_ring_unmap(&in->ring);
 	w->nin--;
 	free(in);
@@ -250,8 +234,8 @@ void fns_shm_in_end(struct shm_wire *w, struct shm_in *in)
 {
 	fns_list_remove(&in->node);
 	in->gone = true;
-	unwatch_close(w, &in->conn);
-	unwatch_close(w, &in->wake);
+	fns_fds_unwatch(w->epfd, &in->conn);
+	fns_fds_unwatch(w->epfd, &in->wake);
 	if (!in->oldest)
 		in_free(w, in);
 }
@@ -300,7 +284,7 @@ static void in_event(struct shm_wire *w, struct shm_in *in)
 	/* Nothing more is ever said, so what comes now is the end. */
 	if (recv(in->conn, &byte, 1, MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	unwatch_close(w, &in->conn);
+	fns_fds_unwatch(w->epfd, &in->conn);
 	in->ended = true;
 }
 
@@ -406,7 +390,7 @@ void fns_shm_links_fini(struct shm_wire *w)
 
 void fns_wire_shm_leave(struct fns_wire *base)
 {
-	unwatch_close(shm_of(base), &shm_of(base)->listener);
+	fns_fds_unwatch(shm_of(base)->epfd, &shm_of(base)->listener);
 }
 
 void fns_wire_shm_forget(struct fns_wire *base)

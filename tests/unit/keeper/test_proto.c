@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/fds.h"
+#include "keeper/client.h"
 #include "keeper/proto.h"
 
 static int open_fds(void)
