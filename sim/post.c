@@ -11,6 +11,9 @@
 
 #include "base/assert.h"
 
+/* An application that can do nothing looks again as late as this. */
+#define SIM_APP_WAIT_NS 500000u
+
 /* --- the ring --- */
 
 static bool ring_room(struct sim_host *h, uint32_t n)
@@ -286,6 +289,9 @@ static bool prepare(struct sim_qp *q, struct sim_wr *wr, struct fns_sqd *d,
 	uint8_t *content = w->tmp;
 	bool local_pending = false;
 
+	wr->flush = what == SIM_W_COUNT;
+	if (wr->flush)
+		what = q->type == FNS_QPT_UD ? SIM_W_SEND : SIM_W_WRITE;
 	switch (what) {
 	case SIM_W_SEND:
 	case SIM_W_SEND_IMM:
@@ -294,7 +300,9 @@ static bool prepare(struct sim_qp *q, struct sim_wr *wr, struct fns_sqd *d,
 		bool write = what == SIM_W_WRITE || what == SIM_W_WRITE_IMM;
 		struct sim_msg *m;
 
-		len = pick_len(q, write ? w->p.max_len : FNS_MIN(q->max_send, w->p.max_len));
+		if (!wr->flush)
+			len = pick_len(
+				q, write ? w->p.max_len : FNS_MIN(q->max_send, w->p.max_len));
 		if (q->type == FNS_QPT_UD)
 			len = FNS_MIN(len, q->pmtu);
 		base = units = off = 0;
@@ -560,6 +568,23 @@ static bool must_signal(const struct sim_qp *q)
 	       q->posted % 8 == 7;
 }
 
+/*
+ * Requests without a completion hold all the memory that there is for this queue pair, and none is
+ * under way that will have one: as an application must, it asks for one, by an empty request.
+ */
+static bool must_flush(const struct sim_qp *q)
+{
+	uint32_t i;
+
+	if (q->bad_kind || q->posted == q->retired || q->next_app < SIM_APP_WAIT_NS ||
+		request_room(q))
+		return false;
+	for (i = q->retired; i != q->posted; i++)
+		if (q->wr[i % SIM_DEPTH].signaled)
+			return false;
+	return true;
+}
+
 static bool post_one(struct sim_qp *q)
 {
 	struct sim_host *h = q->host;
@@ -568,12 +593,17 @@ static bool post_one(struct sim_qp *q)
 	struct fns_sqd_cont cont[FNS_SQD_MAX_SLOTS] = {0};
 	struct fns_sqd_sge sge[SIM_SGE];
 	uint32_t flags = 0, ncont = 0;
+	bool flush = must_flush(q);
 
 	if (q->posted - q->retired >= FNS_MIN(q->cap.max_send_wr, SIM_DEPTH) ||
-		!ring_room(h, FNS_SQD_MAX_SLOTS) || !request_room(q))
+		!ring_room(h, FNS_SQD_MAX_SLOTS) || (!flush && !request_room(q)))
 		return false;
-	if (q->bad_kind != SIM_BAD_NONE && q->bad_kind != SIM_BAD_RECV_LKEY &&
-		q->posted == q->bad_at) {
+	if (flush) {
+		if (!prepare(q, &wr, &d, cont, SIM_W_COUNT))
+			return false;
+		to_sges(h, wr.sge, wr.nsge, sge);
+	} else if (q->bad_kind != SIM_BAD_NONE && q->bad_kind != SIM_BAD_RECV_LKEY &&
+		   q->posted == q->bad_at) {
 		if (!prepare_bad(q, &wr, &d, cont, sge))
 			return false;
 	} else if (!prepare(q, &wr, &d, cont, pick_op(q))) {
@@ -582,7 +612,7 @@ static bool post_one(struct sim_qp *q)
 		to_sges(h, wr.sge, wr.nsge, sge);
 	}
 	wr.wr_id = d.wr_id = ++h->next_wr_id;
-	wr.signaled = q->sig_all || must_signal(q) || fns_rng_below(&h->rng, 2);
+	wr.signaled = flush || q->sig_all || must_signal(q) || fns_rng_below(&h->rng, 2);
 	if (wr.signaled && (!q->sig_all || fns_rng_below(&h->rng, 2)))
 		flags |= FNS_WRF_SIGNALED;
 	if (fns_rng_below(&h->rng, 8) == 0)
@@ -651,7 +681,8 @@ void sim_app(struct sim_qp *q)
 		q->todo = q->posted + (uint32_t)fns_rng_below(&h->rng, 3); /* these are flushed */
 	while (burst-- && q->posted < q->todo && post_one(q))
 		;
-	q->next_app = before == q->posted + q->rposted ? FNS_MIN(q->next_app * 2 + 1000, 500000)
-						       : wake_pace(q);
+	q->next_app = before == q->posted + q->rposted
+			      ? FNS_MIN(q->next_app * 2 + 1000, SIM_APP_WAIT_NS)
+			      : wake_pace(q);
 	sim_app_later(q, q->next_app);
 }

@@ -62,6 +62,14 @@ static void p_incast_timely(struct sim_world *w, struct sim_params *p)
 	p->cc = "timely:line_mbps=10000,start_mbps=1000";
 }
 
+/* More than fits into the memory of the model, which waits for some of it again and again. */
+static void p_incast_long(struct sim_world *w, struct sim_params *p)
+{
+	p_incast_timely(w, p);
+	p->max_len = 32768;
+	p->wrs_lo = p->wrs_hi = 24;
+}
+
 static void p_anything(struct sim_world *w, struct sim_params *p)
 {
 	static const char *const cc[] = {"swift", "dcqcn:line_mbps=10000", "timely:line_mbps=10000",
@@ -85,6 +93,8 @@ const struct sim_scenario sim_cc_scenarios[] = {
 	{"cc_incast32_swift", "32 senders with Swift", p_incast_swift, NULL, NULL, NULL, 0},
 	{"cc_incast32_dcqcn", "32 senders with DCQCN", p_incast_dcqcn, NULL, NULL, NULL, 0},
 	{"cc_incast32_timely", "32 senders with TIMELY", p_incast_timely, NULL, NULL, NULL, 0},
+	{"cc_incast32_long", "32 senders with TIMELY, little memory", p_incast_long, NULL, NULL,
+		NULL, 0},
 	{"cc_anything", "any congestion control, faults of all kinds", p_anything, NULL, NULL, NULL,
 		0},
 };

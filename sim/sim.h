@@ -284,6 +284,7 @@ struct sim_wr {
 	struct sim_range sge[SIM_SGE];
 	uint8_t nsge, op, bad;
 	bool signaled, cell;
+	bool flush;                   /* empty: only for its completion */
 	uint32_t base, units;         /* allocation behind sge[] */
 	uint32_t rhost, roff, runits; /* READ: source */
 	uint64_t content;             /* READ: seed of what must come */
