@@ -199,12 +199,14 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp
 		.start_ns = w->now,
 		.prefix = h->prefix,
 		.up = {comp_event, async_event, h}};
-	if (w->p.cc) {
+	if (w->p.cc || w->p.cc_ops) {
 		char why[256];
 
-		if (!fns_cc_parse(w->p.cc, &cc, why, sizeof(why)))
+		if (w->p.cc_ops)
+			fns_cc_default(w->p.cc_ops, &cc);
+		else if (!fns_cc_parse(w->p.cc, &cc, why, sizeof(why)))
 			sim_fail(w, "%s", why);
-		else
+		if (!w->failed)
 			cfg.cc = &cc;
 		cfg.cnp_ns = w->p.cnp_ns;
 	}

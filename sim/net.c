@@ -139,6 +139,21 @@ static void launch(struct sim_world *w, unsigned idx, struct sim_packet *p)
 
 /* --- queues --- */
 
+/* As HPCC has it (SIGCOMM 2019, 3.1): when the packet leaves the queue. */
+static void tell(struct sim_world *w, unsigned idx, struct sim_packet *p)
+{
+	const struct sim_port *l = &w->net.port[idx];
+	struct sim_int *t = &p->tele;
+
+	if (!w->p.telemetry || l->node < w->net.nhosts || t->n == SIM_HOPS)
+		return;
+	t->hop[t->n++] = (struct fns_cc_hop){.link_bps = 8000000000000ull / l->ps_per_byte,
+		.tx_bytes = l->tx_bytes,
+		.time_ns = l->free_ps / 1000,
+		.queue_bytes = l->queued,
+		.hop = idx};
+}
+
 static void kick(struct sim_world *w, unsigned idx)
 {
 	struct sim_port *l = &w->net.port[idx];
@@ -154,6 +169,8 @@ static void kick(struct sim_world *w, unsigned idx)
 		hold(w, p, false);
 		l->free_ps = FNS_MAX(FNS_MAX(l->free_ps, l->resumed_ps), p->ready_ps) +
 			     (uint64_t)wire_bytes(p) * l->ps_per_byte;
+		l->tx_bytes += wire_bytes(p);
+		tell(w, idx, p);
 		launch(w, idx, p);
 	}
 	if (l->head && !l->paused && !l->armed) {

@@ -12,12 +12,14 @@
 #include <stdint.h>
 
 #include "base/rng.h"
+#include "flexins/cc.h"
 
 #define SIM_HOSTS      40u
 #define SIM_NODES      64u  /* hosts and switches */
 #define SIM_PORTS      240u /* all nodes' together; they are named by 8 bits */
 #define SIM_WAYS       8u   /* equally short ways that are made use of */
 #define SIM_NO_PORT    0xffu
+#define SIM_HOPS       4u  /* switch ports on one way that telemetry tells of */
 #define SIM_WIRE_EXTRA 66u /* bytes of a packet before BTH, with preamble and gap */
 
 #define SIM_FOUND 4096u /* the last: all beyond */
@@ -35,6 +37,13 @@ enum sim_drop {             /* why a packet ended on its way */
 	SIM_DROP_OVERRUN,   /* the receiver's buffer was full */
 	SIM_DROP_DEAD,      /* the receiver is gone */
 	SIM_DROPS,
+};
+
+/* What switches have written into a packet (in-band telemetry); beside the frame, so that it takes
+ * no room on links. */
+struct sim_int {
+	uint32_t n;
+	struct fns_cc_hop hop[SIM_HOPS];
 };
 
 struct sim_net_stats {
@@ -61,7 +70,8 @@ struct sim_port {
 	uint32_t limit, ecn; /* bytes; 0: none */
 	struct sim_faults fault;
 	uint32_t queued, queue_max;
-	uint32_t held; /* bytes that came by here and wait in the switch at the other end */
+	uint64_t tx_bytes; /* sent */
+	uint32_t held;     /* bytes that came by here and wait in the switch at the other end */
 	uint64_t free_ps, resumed_ps, last_arrival;
 	struct sim_packet *head, **tail;
 };

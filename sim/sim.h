@@ -100,6 +100,7 @@ struct sim_params {
 	const char *topo;            /* NULL: pair or star, hosts_lo..hosts_hi hosts */
 	uint32_t fabric_ps_per_byte; /* between switches; 0: as everywhere */
 	uint32_t xoff_bytes;         /* switches pause who feeds them; 0: they do not */
+	bool telemetry;              /* switches write in-band telemetry, receivers return it */
 	bool no_ect;                 /* senders do not say that they understand ECN */
 	uint32_t ps_per_byte, delay_ns, jitter_ns;
 	uint32_t loss_ppm, dup_ppm, reorder_ppm, reorder_ns, corrupt_ppm;
@@ -120,9 +121,10 @@ struct sim_params {
 	uint8_t hello;          /* enum sim_hello */
 	uint32_t hello_ns;      /* answers take up to this */
 	const char *cc;         /* congestion control, as for fns_cc_parse(); NULL: the default */
-	uint32_t cnp_ns;        /* as in fns_engine_cfg */
-	uint32_t standard;      /* hosts, a bit each, that are no FlexiNS */
-	bool wide;              /* no engine has narrow windows of its own */
+	const struct fns_cc_ops *cc_ops; /* instead: one that has no name, with its defaults */
+	uint32_t cnp_ns;                 /* as in fns_engine_cfg */
+	uint32_t standard;               /* hosts, a bit each, that are no FlexiNS */
+	bool wide;                       /* no engine has narrow windows of its own */
 	bool srq, psn_wrap, one_sided /* only the first of a pair posts */, no_recv, cq_overrun;
 };
 
@@ -193,6 +195,7 @@ struct sim_packet {
 	uint8_t via;           /* port that brought it into the switch where it is */
 	uint64_t ready_ps;     /* since when it waits there */
 	struct sim_packet *next;
+	struct sim_int tele, echo; /* of its own way; of the way of what it answers */
 	uint8_t data[];
 };
 
@@ -262,6 +265,8 @@ static inline bool sim_chance(struct fns_rng *r, uint32_t ppm)
 
 struct sim_wire;
 struct fns_wire *sim_wire_create(struct sim_host *h);
+/* The queue pair of h that talks to dest_qp of host dst; NULL: none. */
+struct sim_qp *sim_qp_talking_to(struct sim_host *h, uint32_t dst, uint32_t dest_qp);
 /* A packet arrives. */
 void sim_wire_deliver(struct sim_host *h, struct sim_packet *p);
 bool sim_wire_pending(struct sim_host *h);
@@ -355,6 +360,7 @@ struct sim_qp {
 	uint32_t nout, out_done, capout;
 	uint64_t recv_seen;
 	uint32_t sq_psn, rq_psn;
+	struct sim_int tele; /* of the newest request that came; what it answers takes it back */
 	/* wire watch */
 	bool watching;
 	uint32_t next_psn, first_psn;

@@ -8,7 +8,7 @@
 
 #include "roce/psn.h"
 
-static struct sim_qp *sender_of(struct sim_host *h, uint32_t dst, uint32_t dest_qp)
+struct sim_qp *sim_qp_talking_to(struct sim_host *h, uint32_t dst, uint32_t dest_qp)
 {
 	unsigned i;
 
@@ -71,7 +71,7 @@ void sim_watch_tx(struct sim_host *h, const uint8_t *pkt, uint32_t len, uint32_t
 	if (p.dest_qp >> 16 != h->w->host[dst]->prefix)
 		sim_fail(h->w, "host %u: packet to %06x on a path of another prefix", h->idx,
 			p.dest_qp);
-	q = sender_of(h, dst, p.dest_qp);
+	q = sim_qp_talking_to(h, dst, p.dest_qp);
 	if (!q || q->type != FNS_QPT_RC)
 		return;
 	if (p.opcode == FNS_OP_CNP)

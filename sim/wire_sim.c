@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "roce/icrc.h"
+#include "roce/opcode.h"
 
 #define MAX_PACKET 4200u
 #define PATHS      64u
@@ -27,6 +28,7 @@ struct sim_wire {
 	struct fns_wire base; /* first */
 	struct sim_host *h;
 	struct path path[PATHS];
+	struct sim_int echo[SIM_RX_BUFS]; /* by buffer */
 	struct sim_packet *head, **tail;
 	uint64_t cost;
 	uint8_t *buf[SIM_RX_BUFS];
@@ -112,6 +114,37 @@ static void put_le32(uint8_t *p, uint32_t v)
 	p[3] = (uint8_t)(v >> 24);
 }
 
+/* --- telemetry: from a request to whatever answers it --- */
+
+static bool is_request(const uint8_t *bth)
+{
+	return fns_opcodes[bth[0]].flags & FNS_OPF_REQUEST;
+}
+
+static void echo_tx(struct sim_host *h, struct sim_packet *p)
+{
+	const struct sim_qp *q = sim_qp_talking_to(h, p->dst, get_be24(p->data + 5));
+
+	if (h->w->p.telemetry && q && !is_request(p->data))
+		p->echo = q->tele;
+}
+
+/* What came back with the packet. */
+static const struct sim_int *echo_rx(
+	struct sim_wire *s, const struct sim_packet *p, const uint8_t *buf)
+{
+	struct sim_int *echo = &s->echo[(size_t)(buf - s->mem) / MAX_PACKET];
+	struct sim_qp *q;
+
+	*echo = p->echo;
+	if (s->h->w->p.telemetry && is_request(p->data)) {
+		q = sim_qp_find(s->h, get_be24(p->data + 5));
+		if (q)
+			q->tele = p->tele;
+	}
+	return echo;
+}
+
 static struct sim_packet *gather(struct sim_wire *s, struct fns_frame *f, const struct path *path)
 {
 	struct sim_world *w = s->h->w;
@@ -147,6 +180,7 @@ static struct sim_packet *gather(struct sim_wire *s, struct fns_frame *f, const 
 	memset(p->data + at, 0, f->pad);
 	sim_hello_tx(s->h, p->data, w->host[path->dst]);
 	put_le32(p->data + len - FNS_ICRC_LEN, icrc_of(w, p) ^ f->icrc_xor);
+	echo_tx(s->h, p);
 	w->alive_packets++;
 	return p;
 }
@@ -213,6 +247,7 @@ static unsigned rx_burst(struct fns_wire *base, struct fns_rx_view *views, unsig
 	while (n < FNS_RX_BATCH && s->head && s->nfree) {
 		struct sim_packet *p = s->head;
 		uint32_t crc = icrc_of(w, p);
+		const struct sim_int *echo;
 		uint8_t want[4], *buf;
 
 		s->head = p->next;
@@ -228,6 +263,7 @@ static unsigned rx_burst(struct fns_wire *base, struct fns_rx_view *views, unsig
 		buf = s->buf[--s->nfree];
 		memcpy(buf, p->data, p->len);
 		sim_hello_rx(s->h, buf);
+		echo = echo_rx(s, p, buf);
 		views[n] = (struct fns_rx_view){.data = buf,
 			.len = p->len - FNS_ICRC_LEN,
 			.ecn = p->ecn,
@@ -236,7 +272,9 @@ static unsigned rx_burst(struct fns_wire *base, struct fns_rx_view *views, unsig
 			.sport = p->sport,
 			.src = w->host[p->src]->gid,
 			.dst = s->h->gid,
-			.buf = buf};
+			.buf = buf,
+			.nhops = echo->n,
+			.hops = echo->n ? echo->hop : NULL};
 		w->net.stats.ecn_seen += p->ecn == SIM_CE;
 		if (p->ecn != (p->tos & 3) && (p->ecn != SIM_CE || (p->tos & 3) == 0))
 			sim_fail(w, "host %u: ECN bits %u came as %u", s->h->idx, p->tos & 3,

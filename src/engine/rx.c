@@ -46,6 +46,7 @@ unsigned fns_engine_receive(struct fns_engine *e)
 		struct fns_hdr h;
 		struct fns_qp *qp = demux(e, v, &h);
 
+		e->nic.rx = v;
 		if (!qp || !qp->ops->rx(qp, &h, v))
 			wire->ops->rx_release(wire, v);
 	}

@@ -75,7 +75,8 @@ struct fns_txq {
 
 struct fns_nic {
 	uint64_t now_ns;
-	uint32_t pushed; /* completions written, free-running */
+	const struct fns_rx_view *rx; /* the packet that is looked at, while one is */
+	uint32_t pushed;              /* completions written, free-running */
 	struct fns_mem *mem;
 	struct fns_dma *dma;
 	struct fns_wire *wire;

@@ -26,7 +26,7 @@ void fns_rc_cc_event(
 {
 	const struct fns_cc_out had = qp->cc_out;
 	struct fns_cc_out out = had;
-	const struct fns_cc_event ev = {.type = (uint32_t)type,
+	struct fns_cc_event ev = {.type = (uint32_t)type,
 		.mtu_bytes = qp->pmtu,
 		.now_ns = qp->nic->now_ns,
 		.inflight = qp->req.inflight_bytes,
@@ -34,6 +34,10 @@ void fns_rc_cc_event(
 		.rtt_ns = rtt_ns};
 	unsigned refused;
 
+	if (type == FNS_CC_ACK) { /* which is only ever told on receipt of a packet */
+		ev.nhops = qp->nic->rx->nhops;
+		ev.hops = qp->nic->rx->hops;
+	}
 	qp->cc->on_event(&qp->cc_ctx, &ev, &out);
 	refused = fns_cc_guard(&had, &out, ev.now_ns);
 	if (fns_unlikely(refused))

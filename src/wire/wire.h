@@ -22,6 +22,7 @@
 #define FNS_FRAME_SGS (FNS_TX_BATCH * 4u) /* payload pieces in one burst at most */
 
 struct fns_wire;
+struct fns_cc_hop; /* flexins/cc.h */
 
 /*
  * Where frames go: local and remote address plus destination prefix (QPN[23:16]: trains never mix
@@ -110,6 +111,13 @@ struct fns_rx_view {
 	struct fns_gid src, dst;
 	uint8_t part; /* for a wire made of wires: which of them received it */
 	void *buf;    /* the wire's: which buffer to release */
+	/*
+	 * In-band telemetry that came back with it: the switch ports that the newest request to
+	 * reach the sender had gone through, in order. Valid as long as data. Wires without leave
+	 * both 0; so far only the simulator's has any.
+	 */
+	uint32_t nhops; /* FNS_CC_HOPS at most */
+	const struct fns_cc_hop *hops;
 };
 
 /*
