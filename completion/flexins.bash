@@ -58,7 +58,7 @@ _flexins()
 		COMPREPLY=($(compgen -W "$rx" -- "${cur#--rx=}"))
 		;;
 	--pipe=*) COMPREPLY=($(compgen -W "phase doorbell" -- "${cur#--pipe=}")) ;;
-	--cc=*) COMPREPLY=($(compgen -W "static_window dcqcn timely swift" -- "${cur#--cc=}")) ;;
+	--cc=*) COMPREPLY=($(compgen -W "static_window dcqcn timely swift hpcc bbr" -- "${cur#--cc=}")) ;;
 	--svg=*) COMPREPLY=($(compgen -f -- "${cur#--svg=}")) ;;
 	--port=*) ;;
 	--placement=*) COMPREPLY=($(compgen -W "inline service" -- "${cur#--placement=}")) ;;

@@ -15,6 +15,8 @@ static const struct fns_cc_ops *const table[] = {
 	&fns_cc_dcqcn,
 	&fns_cc_timely,
 	&fns_cc_swift,
+	&fns_cc_hpcc,
+	&fns_cc_bbr,
 };
 
 const struct fns_cc_ops *fns_cc_at(unsigned i)

@@ -13,7 +13,8 @@
 
 /* A constant window, FNS_CC_STATIC_WINDOW bytes: what a NIC without congestion control does. */
 #define FNS_CC_STATIC_WINDOW (8u << 20)
-extern const struct fns_cc_ops fns_cc_static_window, fns_cc_dcqcn, fns_cc_timely, fns_cc_swift;
+extern const struct fns_cc_ops fns_cc_static_window, fns_cc_dcqcn, fns_cc_timely, fns_cc_swift,
+	fns_cc_hpcc, fns_cc_bbr;
 
 /* Those linked in, the default first; NULL past the last. */
 const struct fns_cc_ops *fns_cc_at(unsigned i);

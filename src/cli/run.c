@@ -48,7 +48,7 @@ static const char help[] =
 	"  --pipe=phase|doorbell   between program and engine: a phase bit in each entry (default); or, to\n"
 	"                          compare, indices that each side reads from the other\n"
 	"  --cc=NAME[:PARAM=N,...] congestion control of reliable connections: static_window (default: none),\n"
-	"                          dcqcn, timely or swift, such as 'swift:target_us=50'; see flexins(1)\n"
+	"                          dcqcn, timely, swift, hpcc or bbr, such as 'swift:target_us=50'; see flexins(1)\n"
 	"  --fault=SPEC            lose, repeat, reorder, corrupt, delay packets, such as\n"
 	"                          'loss=1%,reorder=3,delay=50us,seed=7'; `flexins fault --help` tells more\n"
 	"  --capture=FILE          write all packets to FILE for Wireshark (pcapng); %p in it is the process\n"
