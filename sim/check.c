@@ -396,6 +396,8 @@ static void one_cqe(struct sim_host *h, struct sim_cq *cq, const struct fns_cqe 
 			h->idx, c->qpn);
 	else if ((c->is_send ? q->scq : q->rcq) != cq)
 		sim_fail(h->w, "qp %06x: completion in the wrong queue", c->qpn);
+	else if (h->w->on_cqe)
+		h->w->on_cqe(q, c);
 	else if (c->is_send)
 		send_cqe(q, c);
 	else

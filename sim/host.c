@@ -143,6 +143,8 @@ static uint32_t arena_size(const struct sim_world *w, uint32_t nqp)
 {
 	uint32_t need = SIM_GUARD + (nqp + 1) * ((64u << 10) + 4 * w->p.max_len);
 
+	if (w->p.arena)
+		return FNS_ALIGN_UP(w->p.arena + SIM_GUARD, 4096);
 	if (w->p.srq)
 		need += 1u << 20;
 	if (w->p.type != FNS_QPT_RC)
@@ -168,6 +170,8 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp
 	h->gid.b[15] = (uint8_t)(idx + 1);
 	h->prefix = (uint8_t)sim_rand(&h->rng, 1, 254);
 	h->depth = (uint32_t)sim_rand(&h->rng, 2, fns_rng_below(&h->rng, 2) ? 6 : 24);
+	if (w->p.depth)
+		h->depth = w->p.depth;
 	h->advance_at = UINT64_MAX;
 	h->nqp_planned = nqp;
 	h->arena = arena_size(w, nqp);
@@ -199,11 +203,11 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp
 		.start_ns = w->now,
 		.prefix = h->prefix,
 		.up = {comp_event, async_event, h}};
-	if (w->p.cc || w->p.cc_ops) {
+	if (w->p.cc || w->p.cc_choice) {
 		char why[256];
 
-		if (w->p.cc_ops)
-			fns_cc_default(w->p.cc_ops, &cc);
+		if (w->p.cc_choice)
+			cc = *w->p.cc_choice;
 		else if (!fns_cc_parse(w->p.cc, &cc, why, sizeof(why)))
 			sim_fail(w, "%s", why);
 		if (!w->failed)
@@ -217,8 +221,12 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp
 		cfg.peer_budget = (uint32_t)sim_rand(&h->rng, 1000, 60000);
 		cfg.read_budget = (uint32_t)sim_rand(&h->rng, 1000, 60000);
 	}
+	if (w->p.peer_budget)
+		cfg.peer_budget = cfg.read_budget = w->p.peer_budget;
 	h->e = fns_engine_create(&cfg);
 	h->nslots = 16u << fns_rng_below(&h->rng, 4);
+	if (w->p.nslots)
+		h->nslots = w->p.nslots;
 	h->sq = aligned_alloc(FNS_CACHELINE, sizeof(*h->sq) + h->nslots * sizeof(struct fns_sqd));
 	fns_assert(h->dma && h->e && h->sq);
 	memset(h->sq, 0, sizeof(*h->sq) + h->nslots * sizeof(struct fns_sqd));
@@ -417,6 +425,11 @@ struct sim_qp *sim_qp_create(
 	q->cap.max_send_sge = (uint32_t)sim_rand(&h->rng, 1, 4);
 	q->cap.max_recv_sge = (uint32_t)sim_rand(&h->rng, 1, 4);
 	q->cap.max_inline = (uint32_t)fns_rng_below(&h->rng, FNS_MAX_INLINE + 1);
+	if (h->w->p.depth) {
+		q->cap.max_send_wr = h->w->p.depth;
+		q->cap.max_recv_wr = FNS_MIN(q->cap.max_recv_wr, 1);
+		q->sig_all = false;
+	}
 	m.qp.pd = h->pd;
 	m.qp.send_cq = scq->handle;
 	m.qp.recv_cq = rcq->handle;
@@ -519,6 +532,8 @@ void sim_qp_connect(struct sim_qp *a, struct sim_qp *b)
 	a->sq_psn = b->rq_psn = FNS_PSN_MASK & (0u - 1 - (uint32_t)fns_rng_below(&w->rng, span));
 	b->sq_psn = a->rq_psn = FNS_PSN_MASK & (0u - 1 - (uint32_t)fns_rng_below(&w->rng, span));
 	a->mtu_code = b->mtu_code = (uint32_t)sim_rand(&w->rng, 1, 5);
+	if (w->p.mtu_code)
+		a->mtu_code = b->mtu_code = w->p.mtu_code;
 	a->pmtu = b->pmtu = 128u << a->mtu_code;
 	a->max_rd = (uint32_t)sim_rand(&w->rng, 1, 16);
 	b->max_rd = (uint32_t)sim_rand(&w->rng, 1, 16);
@@ -577,6 +592,11 @@ void sim_qp_destroy(struct sim_qp *q)
 	sim_poll(q->host, q->rcq);
 	q->alive = false;
 	sim_qp_abandon(q);
+}
+
+uint32_t sim_qp_una(const struct sim_qp *q)
+{
+	return fns_engine_qp(q->host->e, q->qpn)->req.una;
 }
 
 struct sim_qp *sim_qp_find(struct sim_host *h, uint32_t qpn)

@@ -190,11 +190,25 @@ void sim_net_pause(struct sim_world *w, unsigned port, bool on)
 	struct sim_port *l = &w->net.port[port];
 
 	sim_trace(w, "port %u (%u>%u) %s", port, l->node, l->to, on ? "pauses" : "goes on");
+	if (on && !l->paused)
+		l->paused_at = w->now;
+	if (!on && l->paused)
+		w->net.stats.paused_ns += w->now - l->paused_at;
 	l->paused = on;
 	if (!on) {
 		l->resumed_ps = w->now * 1000;
 		kick(w, port);
 	}
+}
+
+/* Random early detection, without an average: is this one marked? */
+static bool lot(struct sim_port *l)
+{
+	uint64_t over = l->queued - l->ecn;
+
+	if (!l->ecn_hi || l->queued >= l->ecn_hi)
+		return true;
+	return sim_chance(&l->rng, (uint32_t)(l->ecn_ppm * over / (l->ecn_hi - l->ecn)));
 }
 
 static void enqueue(struct sim_world *w, unsigned idx, struct sim_packet *p)
@@ -206,12 +220,14 @@ static void enqueue(struct sim_world *w, unsigned idx, struct sim_packet *p)
 		sim_net_drop(w, p, SIM_DROP_TAIL);
 		return;
 	}
-	if (l->ecn && l->queued > l->ecn && (p->ecn == SIM_ECT0 || p->ecn == SIM_ECT1)) {
+	if (l->ecn && l->queued > l->ecn && (p->ecn == SIM_ECT0 || p->ecn == SIM_ECT1) && lot(l)) {
 		p->ecn = SIM_CE;
 		w->net.stats.ecn_marked++;
 	}
-	if (l->node >= w->net.nhosts)
+	if (l->node >= w->net.nhosts) {
 		w->net.stats.found[FNS_MIN(l->queued >> 10, SIM_FOUND - 1)]++;
+		w->net.stats.found_bytes += l->queued;
+	}
 	p->next = NULL;
 	p->ready_ps = w->now * 1000;
 	*l->tail = p;

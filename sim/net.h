@@ -22,7 +22,7 @@
 #define SIM_HOPS       4u  /* switch ports on one way that telemetry tells of */
 #define SIM_WIRE_EXTRA 66u /* bytes of a packet before BTH, with preamble and gap */
 
-#define SIM_FOUND 4096u /* the last: all beyond */
+#define SIM_FOUND 16384u /* the last: all beyond */
 
 struct sim_world;
 struct sim_packet;
@@ -50,9 +50,10 @@ struct sim_net_stats {
 	uint64_t hops, delivered, drop[SIM_DROPS];
 	uint64_t dups, reordered, corrupted;
 	uint64_t ecn_marked, ecn_seen; /* by switches; in views handed to engines */
-	uint64_t pauses;
-	uint32_t queue_max;        /* bytes, the fullest switch queue ever */
+	uint64_t pauses, paused_ns;    /* of ports; their time without, together */
+	uint32_t queue_max;            /* bytes, the fullest switch queue ever */
 	uint64_t found[SIM_FOUND]; /* packets, by KiB that waited in the switch port they came to */
+	uint64_t found_bytes;      /* ... in sum */
 };
 
 struct sim_faults {
@@ -68,10 +69,12 @@ struct sim_port {
 	bool armed;  /* an event will look at the queue */
 	uint32_t ps_per_byte, delay_ns;
 	uint32_t limit, ecn; /* bytes; 0: none */
+	uint32_t ecn_hi, ecn_ppm;
 	struct sim_faults fault;
 	uint32_t queued, queue_max;
 	uint64_t tx_bytes; /* sent */
 	uint32_t held;     /* bytes that came by here and wait in the switch at the other end */
+	uint64_t paused_at;
 	uint64_t free_ps, resumed_ps, last_arrival;
 	struct sim_packet *head, **tail;
 };

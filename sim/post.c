@@ -16,7 +16,7 @@
 
 /* --- the ring --- */
 
-static bool ring_room(struct sim_host *h, uint32_t n)
+bool sim_ring_room(struct sim_host *h, uint32_t n)
 {
 	uint32_t credit = atomic_load_explicit(&h->sq->credit, memory_order_acquire);
 
@@ -32,7 +32,7 @@ static uint32_t phase_at(const struct sim_host *h, uint32_t i)
 }
 
 /* Continuation slots first: a valid head means a whole descriptor. */
-static void ring_put(struct sim_host *h, const struct fns_sqd *d, const struct fns_sqd_cont *cont,
+void sim_ring_put(struct sim_host *h, const struct fns_sqd *d, const struct fns_sqd_cont *cont,
 	uint32_t ncont, uint32_t op, uint32_t flags)
 {
 	uint32_t i, at;
@@ -129,7 +129,7 @@ static bool recv_build(struct sim_host *h, struct sim_recv *r, uint32_t len, uin
 	struct fns_sqd_sge sge[SIM_SGE];
 	uint32_t ncont;
 
-	if (!ring_room(h, FNS_SQD_MAX_SLOTS) ||
+	if (!sim_ring_room(h, FNS_SQD_MAX_SLOTS) ||
 		!scatter(h, len, max_sge, true, 0, &r->base, &r->units, r->sge, &r->nsge))
 		return false;
 	r->total = len;
@@ -140,7 +140,7 @@ static bool recv_build(struct sim_host *h, struct sim_recv *r, uint32_t len, uin
 	if (bad_key)
 		sge[0].lkey ^= 0x5555;
 	put_sges(&d, cont, &ncont, sge, r->nsge);
-	ring_put(h, &d, cont, ncont, op, 0);
+	sim_ring_put(h, &d, cont, ncont, op, 0);
 	sim_trace(h->w, "host %u: receive %llu of %u for %06x", h->idx, (unsigned long long)d.wr_id,
 		len, qpn);
 	return true;
@@ -596,7 +596,7 @@ static bool post_one(struct sim_qp *q)
 	bool flush = must_flush(q);
 
 	if (q->posted - q->retired >= FNS_MIN(q->cap.max_send_wr, SIM_DEPTH) ||
-		!ring_room(h, FNS_SQD_MAX_SLOTS) || (!flush && !request_room(q)))
+		!sim_ring_room(h, FNS_SQD_MAX_SLOTS) || (!flush && !request_room(q)))
 		return false;
 	if (flush) {
 		if (!prepare(q, &wr, &d, cont, SIM_W_COUNT))
@@ -636,7 +636,7 @@ static bool post_one(struct sim_qp *q)
 	sim_trace(h->w, "qp %06x: post #%u wr %llu op %u len %u sges %u flags %x%s%s", q->qpn,
 		q->posted - 1, (unsigned long long)wr.wr_id, wr.op, wr.len, wr.nsge, flags,
 		wr.cell ? " cell" : "", wr.bad ? " BAD" : "");
-	ring_put(h, &d, cont, ncont, wr.op, flags);
+	sim_ring_put(h, &d, cont, ncont, wr.op, flags);
 	return true;
 }
 

@@ -18,10 +18,10 @@
 #include "engine/engine.h"
 #include "sim/net.h"
 
-#define SIM_QPS     48u /* per host */
-#define SIM_CQS     6u  /* per host */
-#define SIM_SGE     6u  /* per work request of the model */
-#define SIM_DEPTH   64u /* work requests outstanding on one queue pair at most */
+#define SIM_QPS     192u /* per host */
+#define SIM_CQS     6u   /* per host */
+#define SIM_SGE     6u   /* per work request of the model */
+#define SIM_DEPTH   64u  /* work requests outstanding on one queue pair at most */
 #define SIM_UNIT    256u
 #define SIM_ARENA   (3u << 20)  /* bytes of application memory per host at most */
 #define SIM_GUARD   (64u << 10) /* first bytes of it: memory that nobody has a right to change */
@@ -106,6 +106,8 @@ struct sim_params {
 	uint32_t loss_ppm, dup_ppm, reorder_ppm, reorder_ns, corrupt_ppm;
 	uint32_t port_bytes;   /* a switch port queue; 0: no limit */
 	uint32_t ecn_bytes;    /* a queue longer than this is marked; 0: none */
+	uint32_t ecn_hi_bytes; /* not 0: up to here with a chance that rises to ecn_ppm (RED) */
+	uint32_t ecn_ppm;
 	uint32_t rcvbuf;       /* receiver's buffer, in cost */
 	uint32_t rcvbuf_first; /* that of host 0; 0: as the others */
 	uint32_t egress_bytes; /* backlog at which the sender's wire is full */
@@ -121,10 +123,17 @@ struct sim_params {
 	uint8_t hello;          /* enum sim_hello */
 	uint32_t hello_ns;      /* answers take up to this */
 	const char *cc;         /* congestion control, as for fns_cc_parse(); NULL: the default */
-	const struct fns_cc_ops *cc_ops; /* instead: one that has no name, with its defaults */
-	uint32_t cnp_ns;                 /* as in fns_engine_cfg */
-	uint32_t standard;               /* hosts, a bit each, that are no FlexiNS */
-	bool wide;                       /* no engine has narrow windows of its own */
+	const struct fns_cc_choice *cc_choice; /* instead of cc, where a name does not do */
+	uint32_t cnp_ns;                       /* as in fns_engine_cfg */
+	uint32_t standard;                     /* hosts, a bit each, that are no FlexiNS */
+	bool wide;                             /* no engine has narrow windows of its own */
+	/* not drawn: */
+	uint32_t peer_budget; /* as in fns_engine_cfg; 0: its default */
+	uint32_t arena;       /* bytes of memory of each host; 0: what its work needs */
+	uint32_t nslots;      /* of the submission ring; 0: drawn */
+	uint16_t depth;       /* of each queue pair; 0: drawn */
+	uint8_t mtu_code;     /* 1: 256 to 5: 4096; 0: drawn */
+	bool unwatched;       /* packets are not looked at on their way out */
 	bool srq, psn_wrap, one_sided /* only the first of a pair posts */, no_recv, cq_overrun;
 };
 
@@ -239,6 +248,9 @@ struct sim_world {
 	uint64_t wrs, errors;
 	uint8_t *tmp;        /* SIM_TMP bytes */
 	uint32_t scratch[8]; /* the scenario's */
+	/* Another application than the model's: gets completions, unchecked. */
+	void (*on_cqe)(struct sim_qp *q, const struct fns_cqe *c);
+	void *app;
 };
 
 uint64_t sim_mix(uint64_t x);
@@ -372,6 +384,7 @@ struct sim_qp {
 	uint64_t next_app;
 	uint32_t app_seq;
 	uint32_t events_seen; /* bit per fns_event_type */
+	void *app;            /* another application's than the model's */
 };
 
 struct sim_mr {
@@ -456,6 +469,8 @@ void sim_qp_destroy(struct sim_qp *q);
 void sim_cq_create(struct sim_host *h, uint32_t log2);
 void sim_srq_create(struct sim_host *h, uint32_t max_wr);
 struct sim_qp *sim_qp_find(struct sim_host *h, uint32_t qpn);
+/* PSNs before this one are acknowledged. */
+uint32_t sim_qp_una(const struct sim_qp *q);
 
 /* hello.c */
 /* Asks about hosts that the engine wants to know of. */
@@ -471,6 +486,10 @@ void sim_app(struct sim_qp *q);
 void sim_app_later(struct sim_qp *q, uint64_t delay_ns);
 bool sim_post_recv(struct sim_qp *q);
 void sim_post_srq(struct sim_host *h, uint32_t target);
+bool sim_ring_room(struct sim_host *h, uint32_t n);
+/* A descriptor into the submission ring; there must be room. */
+void sim_ring_put(struct sim_host *h, const struct fns_sqd *d, const struct fns_sqd_cont *cont,
+	uint32_t ncont, uint32_t op, uint32_t flags);
 uint8_t sim_bad_remote(uint8_t bad); /* is the responder hurt as well? */
 bool sim_bad_status_ok(uint8_t bad, uint8_t status);
 

@@ -83,6 +83,8 @@ static unsigned port_add(struct sim_world *w, unsigned from, unsigned to, uint32
 	if (from >= n->nhosts) {
 		l->limit = w->p.port_bytes;
 		l->ecn = w->p.ecn_bytes;
+		l->ecn_hi = w->p.ecn_hi_bytes;
+		l->ecn_ppm = w->p.ecn_ppm;
 	} else {
 		/* what goes wrong by default goes wrong on the sender's link */
 		l->fault = (struct sim_faults){.loss_ppm = w->p.loss_ppm,

@@ -212,7 +212,8 @@ static unsigned tx_burst(struct fns_wire *base, struct fns_frame *frames, unsign
 			return n;
 		f->status = FNS_FRAME_SENT;
 		w->packets++;
-		sim_watch_tx(s->h, p->data, p->len, p->dst);
+		if (!c->unwatched)
+			sim_watch_tx(s->h, p->data, p->len, p->dst);
 		sim_net_send(w, p);
 	}
 	return i;

@@ -81,6 +81,8 @@ static const struct fns_cc_ops looker = {.abi = FNS_CC_ABI,
 	.events = FNS_CC_ON(FNS_CC_INIT) | FNS_CC_ON(FNS_CC_ACK),
 	.on_event = look};
 
+static const struct fns_cc_choice looking = {.ops = &looker};
+
 static void p_look(struct sim_world *w, struct sim_params *p)
 {
 	p->topo = "leaf-spine:2x2x4";
@@ -94,7 +96,7 @@ static void p_look(struct sim_world *w, struct sim_params *p)
 	p->bulk_ppm = 1000000;
 	p->max_len = 32768;
 	p->telemetry = true;
-	p->cc_ops = &looker;
+	p->cc_choice = &looking;
 }
 
 /* As many ports as there are switches on the way, in order, each with its own counters. */
