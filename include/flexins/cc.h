@@ -8,12 +8,25 @@
  * run can be replayed and an algorithm be changed on a live queue pair. on_event is called by the
  * engine's thread, one queue pair at a time, and must return after a bounded number of steps.
  *
+ * The same source can be linked in, loaded as a shared object, or loaded as eBPF: see
+ * flexins/cc_plugin.h.
+ *
  * Units: bytes, nanoseconds, bits per second, unless a name says otherwise.
  */
 #ifndef FLEXINS_CC_H
 #define FLEXINS_CC_H
 
+#ifdef __bpf__ /* no C library there */
+typedef __UINT8_TYPE__ uint8_t;
+typedef __UINT16_TYPE__ uint16_t;
+typedef __UINT32_TYPE__ uint32_t;
+typedef __UINT64_TYPE__ uint64_t;
+#ifndef UINT64_MAX
+#define UINT64_MAX (~(uint64_t)0)
+#endif
+#else
 #include <stdint.h>
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,11 +35,12 @@ extern "C" {
 /* Changes when a field moves or a meaning changes. Fields are added at the end; sizes tell. */
 #define FNS_CC_ABI 1u
 
-#define FNS_CC_STATE_BYTES 192u /* of state for one queue pair */
-#define FNS_CC_PARAMS      16u  /* parameters at most */
-#define FNS_CC_HOPS        8u   /* of telemetry at most */
-#define FNS_CC_UNLIMITED   UINT64_MAX
-#define FNS_CC_NEVER       UINT64_MAX
+#define FNS_CC_STATE_BYTES      192u /* of state for one queue pair */
+#define FNS_CC_PARAMS           16u  /* parameters at most */
+#define FNS_CC_HOPS             8u   /* of telemetry at most */
+#define FNS_CC_FLAT_EVENT_BYTES 72u  /* of an event, before its hops */
+#define FNS_CC_UNLIMITED        UINT64_MAX
+#define FNS_CC_NEVER            UINT64_MAX
 
 /* What an engine takes; everything else in an output is refused. */
 #define FNS_CC_RATE_MIN     100000ull          /* 100 kb/s */
@@ -72,8 +86,13 @@ struct fns_cc_event {
 	uint64_t ecn_bytes;
 	/* ACK: the path that the bytes took, 0 where there is one only. */
 	uint32_t path;
-	uint32_t nhops;                /* FNS_CC_HOPS at most; 0: no telemetry */
-	const struct fns_cc_hop *hops; /* in order of the way; gone after the call */
+	uint32_t nhops; /* FNS_CC_HOPS at most; 0: no telemetry */
+			/* In order of the way; gone after the call. */
+#ifdef __bpf__
+	struct fns_cc_hop hops[FNS_CC_HOPS];
+#else
+	const struct fns_cc_hop *hops;
+#endif
 };
 
 /*
@@ -107,10 +126,36 @@ struct fns_cc_out {
 
 /* One queue pair's. */
 struct fns_cc_ctx {
-	/* The parameters' values, in the order of the table; of the engine, constant while it
-	 * lives. Within their ranges. */
+	/* The parameters' values, in the order of the table, constant from FNS_CC_INIT on. Within
+	 * their ranges. */
+#ifdef __bpf__
+	uint64_t param[FNS_CC_PARAMS];
+#else
 	const uint64_t *param;
+#endif
 	uint64_t state[FNS_CC_STATE_BYTES / 8]; /* the algorithm's */
+#ifndef __bpf__
+	const struct fns_cc_ops *self; /* the table that is called; not for algorithms */
+#endif
+};
+
+/*
+ * eBPF cannot follow pointers that it finds in memory, so there everything lies in one block, laid
+ * out like this on both sides. What an algorithm's source says (ctx->param[i], ev->hops[i]) is the
+ * same. Hops beyond nhops are stale.
+ */
+struct fns_cc_flat {
+#ifdef __bpf__
+	struct fns_cc_ctx ctx;
+	struct fns_cc_out out;
+	struct fns_cc_event ev;
+#else
+	uint64_t param[FNS_CC_PARAMS];
+	uint64_t state[FNS_CC_STATE_BYTES / 8];
+	struct fns_cc_out out;
+	uint64_t ev[FNS_CC_FLAT_EVENT_BYTES / 8]; /* struct fns_cc_event up to its hops */
+	struct fns_cc_hop hops[FNS_CC_HOPS];
+#endif
 };
 
 struct fns_cc_param {

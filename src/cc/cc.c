@@ -65,6 +65,16 @@ const char *fns_cc_ops_fault(const struct fns_cc_ops *ops)
 	return NULL;
 }
 
+const char *fns_cc_plugin_fault(const struct fns_cc_ops *ops)
+{
+	const char *fault = fns_cc_ops_fault(ops);
+
+	for (unsigned i = 0; !fault && i < FNS_ARRAY_SIZE(table); i++)
+		if (strcmp(table[i]->name, ops->name) == 0)
+			fault = "a built-in has this name already";
+	return fault;
+}
+
 /* --- by name --- */
 
 /* ", "-separated names are added to what is there. */
@@ -76,12 +86,15 @@ static void add(char *buf, size_t len, const char *sep, const char *word)
 		snprintf(buf + at, len - at, "%s%s", sep, word);
 }
 
-static bool unknown_name(const char *text, size_t n, char *err, size_t errlen)
+static bool unknown_name(const struct fns_cc_ops *const *more, unsigned nmore, const char *text,
+	size_t n, char *err, size_t errlen)
 {
 	snprintf(err, errlen, "no congestion control '%.*s'; there are: ", (int)FNS_MIN(n, 64),
 		text);
 	for (unsigned i = 0; fns_cc_at(i); i++)
 		add(err, errlen, i ? ", " : "", fns_cc_at(i)->name);
+	for (unsigned i = 0; i < nmore; i++)
+		add(err, errlen, ", ", more[i]->name);
 	return false;
 }
 
@@ -141,7 +154,28 @@ static bool set_param(struct fns_cc_choice *c, const char *text, size_t n, char 
 	return unknown_param(c->ops, text, name, err, errlen);
 }
 
-bool fns_cc_parse(const char *text, struct fns_cc_choice *out, char *err, size_t errlen)
+bool fns_cc_parse_params(struct fns_cc_choice *c, const char *text, char *err, size_t errlen)
+{
+	struct fns_cc_choice new = *c;
+
+	while (*text) { /* at ':' or ',' */
+		size_t n = strcspn(++text, ",");
+
+		if (!set_param(&new, text, n, err, errlen))
+			return false;
+		text += n;
+	}
+	*c = new;
+	return true;
+}
+
+static bool is_named(const struct fns_cc_ops *ops, const char *text, size_t n)
+{
+	return strlen(ops->name) == n && memcmp(ops->name, text, n) == 0;
+}
+
+bool fns_cc_parse_among(const struct fns_cc_ops *const *more, unsigned nmore, const char *text,
+	struct fns_cc_choice *out, char *err, size_t errlen)
 {
 	struct fns_cc_choice c = {.ops = NULL};
 	size_t n;
@@ -152,20 +186,27 @@ bool fns_cc_parse(const char *text, struct fns_cc_choice *out, char *err, size_t
 	}
 	n = strcspn(text, ":");
 	for (unsigned i = 0; i < FNS_ARRAY_SIZE(table); i++)
-		if (strlen(table[i]->name) == n && memcmp(table[i]->name, text, n) == 0)
+		if (is_named(table[i], text, n))
 			fns_cc_default(table[i], &c);
+	for (unsigned i = 0; !c.ops && i < nmore; i++)
+		if (is_named(more[i], text, n))
+			fns_cc_default(more[i], &c);
 	if (!c.ops)
-		return unknown_name(text, n, err, errlen);
-	text += n;
-	while (*text) { /* at ':' or ',' */
-		text++;
-		n = strcspn(text, ",");
-		if (!set_param(&c, text, n, err, errlen))
-			return false;
-		text += n;
-	}
+		return unknown_name(more, nmore, text, n, err, errlen);
+	if (!fns_cc_parse_params(&c, text + n, err, errlen))
+		return false;
 	*out = c;
 	return true;
+}
+
+bool fns_cc_parse(const char *text, struct fns_cc_choice *out, char *err, size_t errlen)
+{
+	return fns_cc_parse_among(NULL, 0, text, out, err, errlen);
+}
+
+bool fns_cc_equal(const struct fns_cc_choice *a, const struct fns_cc_choice *b)
+{
+	return a->ops == b->ops && memcmp(a->param, b->param, sizeof(a->param)) == 0;
 }
 
 void fns_cc_print(const struct fns_cc_choice *c, char *out, size_t len)

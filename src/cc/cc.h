@@ -34,11 +34,20 @@ void fns_cc_default(const struct fns_cc_ops *ops, struct fns_cc_choice *out);
  */
 bool fns_cc_parse(const char *text, struct fns_cc_choice *out, char *err, size_t errlen);
 
+/* The same, also among others, the first of a name. */
+bool fns_cc_parse_among(const struct fns_cc_ops *const *more, unsigned nmore, const char *text,
+	struct fns_cc_choice *out, char *err, size_t errlen);
+/* Only parameters: "" or ":param=value,param=value...", into a choice that holds the defaults. */
+bool fns_cc_parse_params(struct fns_cc_choice *c, const char *text, char *err, size_t errlen);
+bool fns_cc_equal(const struct fns_cc_choice *a, const struct fns_cc_choice *b);
+
 /* The same form, with what differs from the defaults; cut off where there is no room. */
 void fns_cc_print(const struct fns_cc_choice *c, char *out, size_t len);
 
 /* NULL: a table that can be used; else what is wrong with it. */
 const char *fns_cc_ops_fault(const struct fns_cc_ops *ops);
+/* The same for one that is loaded, which may not have a built-in's name. */
+const char *fns_cc_plugin_fault(const struct fns_cc_ops *ops);
 
 /*
  * want, from on_event, becomes what may be in force; had is what was. Returns how many slots were

@@ -125,6 +125,7 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
 	qp->cc = e->cc.ops;
 	qp->cc_events = qp->cc->events;
 	qp->cc_ctx.param = e->cc.param;
+	qp->cc_ctx.self = qp->cc;
 	qp->pd = pd;
 	qp->scq = scq;
 	qp->rcq = rcq;

@@ -53,6 +53,7 @@ static inline void drive_begin(struct drive *d, const char *text)
 	if (!fns_cc_parse(text, &d->c, err, sizeof(err)))
 		fail_msg("%s", err);
 	d->ctx.param = d->c.param;
+	d->ctx.self = d->c.ops;
 	drive(d, FNS_CC_INIT, 0, 0);
 }
 
