@@ -198,6 +198,8 @@ static int dispatch(struct fns_engine *e, uint32_t app, struct fns_ctl *m)
 		return fns_ctl_qp_query(e, m);
 	case FNS_CTL_QP_DESTROY:
 		return fns_ctl_qp_destroy(e, m);
+	case FNS_CTL_QP_SET_CC:
+		return fns_ctl_qp_set_cc(e, m);
 	case FNS_CTL_AH_CREATE:
 		return fns_ctl_ah_create(e, m);
 	case FNS_CTL_AH_DESTROY:

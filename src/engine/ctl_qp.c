@@ -122,10 +122,6 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
 	qp->cookie = m->cookie;
 	qp->nic = &e->nic;
 	qp->ops = ops;
-	qp->cc = e->cc.ops;
-	qp->cc_events = qp->cc->events;
-	qp->cc_ctx.param = e->cc.param;
-	qp->cc_ctx.self = qp->cc;
 	qp->pd = pd;
 	qp->scq = scq;
 	qp->rcq = rcq;
@@ -135,8 +131,9 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
 	qp->line = &e->nic.stats->qp[index];
 	fns_list_init(&qp->sched);
 	fns_timer_init(&qp->timer, timer_fired);
-	ops->reset(qp);
 	memset(qp->line, 0, sizeof(*qp->line));
+	fns_engine_cc_born(e, qp);
+	ops->reset(qp);
 	atomic_store_explicit(&qp->line->type, qp->type, memory_order_relaxed);
 	atomic_store_explicit(&qp->line->qpn, qp->qpn, memory_order_relaxed);
 	fns_qp_state_set(qp, FNS_QPS_RESET);
@@ -182,15 +179,14 @@ static int connect_to(
 	struct fns_engine *e, struct fns_qp *qp, const struct fns_ctl_av *av, uint32_t dest_qpn)
 {
 	struct fns_wire *wire = e->nic.wire;
-	uint8_t prefix = (uint8_t)(dest_qpn >> 16), tos = av->traffic_class;
+	uint8_t prefix = (uint8_t)(dest_qpn >> 16);
 	struct fns_path *path;
 	struct fns_peer *peer;
 	int r;
 
-	if (qp->type == FNS_QPT_RC && (e->cc.ops->flags & FNS_CC_F_ECT) && !(tos & FNS_ECN_CE))
-		tos |= FNS_ECN_ECT0;
-	r = wire->ops->path_get(wire, &av->sgid, &av->dgid, av->ifindex, prefix, tos,
-		av->hop_limit ? av->hop_limit : 64, &path);
+	r = wire->ops->path_get(wire, &av->sgid, &av->dgid, av->ifindex, prefix,
+		fns_engine_cc_tos(qp, av->traffic_class), av->hop_limit ? av->hop_limit : 64,
+		&path);
 	if (r < 0)
 		return r;
 	peer = fns_peer_get(&e->nic, path);
@@ -324,6 +320,8 @@ int fns_ctl_qp_modify(struct fns_engine *e, struct fns_ctl *m)
 	if ((a->mask & FNS_QPA_AV) && qp->type != FNS_QPT_UD) {
 		if (e->nic.txq.n)
 			return -EAGAIN;
+		if (from == FNS_QPS_INIT)
+			fns_engine_cc_connecting(e, qp, &a->av);
 		r = connect_to(
 			e, qp, &a->av, a->mask & FNS_QPA_DEST_QPN ? a->dest_qpn : qp->dest_qpn);
 		if (r < 0)
@@ -371,6 +369,7 @@ void fns_engine_qp_free(struct fns_engine *e, struct fns_qp *qp)
 	fns_qp_stop(qp);
 	fns_qp_deactivate(qp);
 	disconnect(qp);
+	fns_engine_cc_dead(e, qp);
 	e->qps[qp->qpn & 0xffff] = NULL;
 	e->nqps--;
 	qp->app->qps--;

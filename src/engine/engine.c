@@ -22,6 +22,7 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 {
 	struct fns_engine *e = calloc(1, sizeof(*e));
 	struct fns_nic *nic = &e->nic;
+	struct fns_cc_choice cc;
 
 	if (!e)
 		return NULL;
@@ -46,11 +47,8 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	fns_list_init(&nic->peers);
 	fns_list_init(&nic->hosts);
 	fns_rng_seed(&e->rng, cfg->seed);
-	if (cfg->cc)
-		e->cc = *cfg->cc;
-	else
-		fns_cc_default(&fns_cc_static_window, &e->cc);
-	fns_cc_print(&e->cc, cfg->stats->cc, sizeof(cfg->stats->cc));
+	fns_cc_default(&fns_cc_static_window, &cc);
+	e->cc_choose = cfg->cc_choose ? cfg->cc_choose : fns_cc_parse;
 	e->prefix = cfg->prefix;
 	e->quota = cfg->quota;
 	e->next_qp = (uint32_t)fns_rng_below(&e->rng, FNS_QP_INDEXES);
@@ -68,8 +66,8 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	if (cfg->modes.tx == FNS_TXM_COPY)
 		nic->send_ring = calloc(FNS_SEND_RING, FNS_SEND_RING_STRIDE);
 	/* 4160 bytes a buffer: neighbours do not share cache sets. */
-	if (!e->qps || !nic->timers || !nic->mem ||
-		(cfg->modes.tx == FNS_TXM_COPY && !nic->send_ring) ||
+	if (fns_engine_cc_start(e, cfg->cc ? cfg->cc : &cc) < 0 || !e->qps || !nic->timers ||
+		!nic->mem || (cfg->modes.tx == FNS_TXM_COPY && !nic->send_ring) ||
 		fns_pool_init(&nic->stage, FNS_STAGE_BYTES + FNS_CACHELINE, FNS_STAGE_BUFS) < 0 ||
 		fns_pool_init(&nic->fetches, sizeof(struct fns_fetch_op), FNS_STAGE_BUFS) < 0 ||
 		fns_pool_init(&nic->rxops, sizeof(struct fns_rxop), FNS_RXOPS) < 0) {
@@ -97,6 +95,7 @@ void fns_engine_destroy(struct fns_engine *e)
 	for (i = 0; e->nqps && i < FNS_QP_INDEXES; i++)
 		if (e->qps[i])
 			fns_engine_qp_free(e, e->qps[i]);
+	fns_engine_cc_end(e);
 	for (i = 0; i < e->srqs.size; i++)
 		if (e->srqs.slot[i].obj)
 			fns_rq_fini(&((struct fns_srq *)e->srqs.slot[i].obj)->rq);

@@ -35,6 +35,10 @@ struct fns_engine_quota {
 	uint32_t rxops; /* received packets between acceptance and commit */
 };
 
+/* Finds a congestion control for FNS_CTL_QP_SET_CC, as fns_cc_parse() does. */
+typedef bool fns_cc_choose_fn(
+	const char *text, struct fns_cc_choice *out, char *err, size_t errlen);
+
 struct fns_engine_cfg {
 	struct fns_wire *wire;   /* borrowed; must outlive the engine */
 	struct fns_dma *dma;     /* borrowed */
@@ -47,6 +51,7 @@ struct fns_engine_cfg {
 	uint32_t read_budget;    /* the same of our own, for READ responses: fns_rcvbuf_share(),
 				    0: as for 212,992 */
 	const struct fns_cc_choice *cc; /* NULL: static window; copied, the table is borrowed */
+	fns_cc_choose_fn *cc_choose;    /* NULL: fns_cc_parse(), what is built in */
 	uint64_t cnp_ns; /* between congestion notifications that one queue pair sends for marked
 			    packets; 0: none are sent */
 	struct fns_modes modes;        /* tx and pipe; all zero: the defaults. rx is the wire's */
@@ -139,6 +144,26 @@ struct fns_engine_qp_info {
 bool fns_engine_qp_look(const struct fns_engine *e, uint32_t qpn, struct fns_engine_qp_info *out);
 /* The queue pair that sends a frame, by the frame's owner; 0: none. */
 uint32_t fns_engine_frame_qpn(const void *owner);
+
+/*
+ * Changes the congestion control of queue pairs while they live: what is in flight is carried, the
+ * new algorithm begins with FNS_CC_INIT. One queue pair; or all connected ones to a peer, on an
+ * interface, or without choice, and then those to come as well: the last one set that fits a queue
+ * pair wins, and without choice forgets those before.
+ *
+ * How many queue pairs have it now, or -ENOENT (no such queue pair), -EPROTONOSUPPORT (not RC),
+ * -EAGAIN (advance the engine and ask again), -ENOSPC (FNS_CC_RULES already), -ENOMEM. c is copied,
+ * its table borrowed.
+ */
+#define FNS_CC_RULES 64u
+struct fns_engine_cc_who {
+	uint32_t qpn; /* 0: not one */
+	bool by_peer;
+	struct fns_gid peer;
+	uint32_t ifindex; /* 0: not by interface */
+};
+int fns_engine_cc_set(struct fns_engine *e, const struct fns_engine_cc_who *who,
+	const struct fns_cc_choice *c, uint64_t now_ns);
 
 /*
  * One control operation (pipe/ctl.h). A fence: all descriptors submitted before are taken first.

@@ -39,9 +39,29 @@ struct fns_ring {
 	uint32_t app;
 };
 
+/* A congestion control with its parameters, for all queue pairs that have it. */
+struct fns_cc_use {
+	struct fns_cc_choice c;
+	uint32_t refs;
+	uint8_t number; /* of its name in the statistics, from 1; 0: no room there */
+	struct fns_list node;
+};
+
+/* For queue pairs that will be connected. */
+struct fns_cc_rule {
+	struct fns_gid peer;
+	uint32_t ifindex; /* 0: by peer */
+	struct fns_cc_use *use;
+};
+
 struct fns_engine {
-	struct fns_nic nic; /* first: transports see this part */
-	struct fns_cc_choice cc;
+	struct fns_nic nic;    /* first: transports see this part */
+	struct fns_cc_use *cc; /* the default */
+	struct fns_list ccs;   /* in use */
+	uint32_t cc_named;     /* names taken in the statistics, a bit each */
+	struct fns_cc_rule cc_rule[FNS_CC_RULES];
+	uint32_t ncc_rules;
+	fns_cc_choose_fn *cc_choose;
 	struct fns_rng rng;
 	uint8_t prefix;
 	bool deferred; /* acknowledgements wait: see FNS_ADVANCE_LAZY */
@@ -95,6 +115,7 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m);
 int fns_ctl_qp_modify(struct fns_engine *e, struct fns_ctl *m);
 int fns_ctl_qp_query(struct fns_engine *e, struct fns_ctl *m);
 int fns_ctl_qp_destroy(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_qp_set_cc(struct fns_engine *e, struct fns_ctl *m);
 int fns_ctl_ah_create(struct fns_engine *e, struct fns_ctl *m);
 int fns_ctl_ah_destroy(struct fns_engine *e, struct fns_ctl *m);
 
@@ -110,6 +131,17 @@ struct fns_srq *fns_ctl_srq(struct fns_engine *e, uint32_t client, uint32_t hand
  * keeps the state. */
 int fns_qp_modify_check(
 	const struct fns_qp *qp, const struct fns_ctl_qp_attr *a, enum fns_qp_state *next);
+
+/* cc.c: the default, to begin with (0 or -ENOMEM); and in the end, when there are no queue pairs.
+ */
+int fns_engine_cc_start(struct fns_engine *e, const struct fns_cc_choice *c);
+void fns_engine_cc_end(struct fns_engine *e);
+/* A queue pair is made (before its reset), is about to know its peer, and is freed. */
+void fns_engine_cc_born(struct fns_engine *e, struct fns_qp *qp);
+void fns_engine_cc_connecting(struct fns_engine *e, struct fns_qp *qp, const struct fns_ctl_av *av);
+void fns_engine_cc_dead(struct fns_engine *e, struct fns_qp *qp);
+/* What its packets carry in the IP header, given what the application wants there. */
+uint8_t fns_engine_cc_tos(const struct fns_qp *qp, uint8_t traffic_class);
 
 /* ctl_qp.c: frees without a trace. The queue pair has nothing in flight. */
 void fns_engine_qp_free(struct fns_engine *e, struct fns_qp *qp);

@@ -40,6 +40,7 @@ enum fns_ctl_op {
 	FNS_CTL_QP_DESTROY,
 	FNS_CTL_AH_CREATE,
 	FNS_CTL_AH_DESTROY,
+	FNS_CTL_QP_SET_CC,
 };
 
 enum fns_qp_type {
@@ -152,6 +153,9 @@ struct fns_ctl {
 			uint32_t pd;
 			struct fns_ctl_av av;
 		} ah;
+		struct { /* QP_SET_CC: as fns_cc_parse(); out, with -ENOENT: what is wrong */
+			char text[192];
+		} cc;
 	};
 };
 

@@ -12,7 +12,7 @@
 
 #include "roce/gid.h"
 
-#define FNS_STATS_MAGIC 0x534e4631u /* "1FNS" */
+#define FNS_STATS_MAGIC 0x534e4632u /* "2FNS" */
 
 /* X(name, what it counts) */
 #define FNS_COUNTERS(X)                                                                            \
@@ -97,12 +97,15 @@ enum fns_counter {
 };
 
 #define FNS_STATS_MAX_QP 65536u
+#define FNS_STATS_CCS    32u
 
 /* One queue pair's line, indexed by QPN[15:0]. */
 struct fns_stats_qp {
 	_Atomic uint32_t qpn; /* 0: none */
 	_Atomic uint32_t dest_qpn;
-	_Atomic uint8_t type, state, pad[6];
+	_Atomic uint8_t type, state;
+	_Atomic uint8_t cc; /* RC: its congestion control is named in ccs[cc - 1]; 0: not there */
+	_Atomic uint8_t pad[5];
 	_Atomic uint64_t tx_bytes, rx_bytes;
 	_Atomic uint32_t retransmits;
 	_Atomic uint32_t pid; /* whose it is, in an engine that serves other processes; else 0 */
@@ -115,7 +118,10 @@ struct fns_stats {
 	uint32_t pid, prefix;
 	char comm[16];
 	uint8_t tx_mode, rx_mode, pipe_mode, pad[5]; /* as pipe/modes.h; written once */
-	char cc[64]; /* congestion control, with what differs from its defaults; written once */
+	/* The congestion control of new queue pairs, with what differs from its defaults; and those
+	 * of queue pairs. They change, and may be read in between. */
+	char cc[64];
+	char ccs[FNS_STATS_CCS][64];
 	_Atomic uint64_t qps; /* queue pairs alive */
 	_Atomic uint64_t counter[FNS_C_COUNT];
 	_Alignas(64) struct fns_stats_qp

@@ -344,6 +344,13 @@ struct fns_responder {
 
 struct fns_transport_ops;
 
+struct fns_qp;
+/*
+ * Another congestion control, from now on: what is in flight is carried, and if the queue pair can
+ * send it begins with FNS_CC_INIT. param is borrowed.
+ */
+void fns_qp_cc_set(struct fns_qp *qp, const struct fns_cc_ops *ops, const uint64_t *param);
+
 struct fns_qp {
 	uint32_t qpn;
 	uint8_t gen;
@@ -360,6 +367,7 @@ struct fns_qp {
 	uint32_t cc_events; /* that it wants */
 	struct fns_cc_ctx cc_ctx;
 	struct fns_cc_out cc_out;
+	bool cc_chosen;  /* set for this queue pair alone */
 	bool cc_on_sent; /* packets sent concern it: to be paced, or FNS_CC_SENT is wanted */
 	struct fns_pd *pd;
 	struct fns_cq *scq, *rcq;

@@ -5,7 +5,7 @@
 
 #include "transport/rc.h"
 
-static const struct fns_cc_out cc_none = {
+const struct fns_cc_out fns_rc_cc_none = {
 	.window_bytes = FNS_CC_UNLIMITED, .rate_bps = FNS_CC_UNLIMITED, .timer_ns = FNS_CC_NEVER};
 
 static void rc_reset(struct fns_qp *qp)
@@ -15,7 +15,7 @@ static void rc_reset(struct fns_qp *qp)
 	memset(&qp->rsp, 0, sizeof(qp->rsp));
 	fns_list_init(&qp->rsp.ops);
 	memset(qp->cc_ctx.state, 0, sizeof(qp->cc_ctx.state));
-	qp->cc_out = cc_none;
+	qp->cc_out = fns_rc_cc_none;
 	qp->cc_on_sent = false;
 	qp->sq.head = qp->sq.cur = qp->sq.tail = 0;
 	qp->rq.head = qp->rq.tail = 0;

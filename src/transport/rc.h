@@ -62,6 +62,7 @@ void fns_rc_retire(struct fns_qp *qp);
 /* rc_cc.c: congestion control */
 #define FNS_PACE_FRAME    66u                      /* bytes of a packet before BTH, on Ethernet */
 #define FNS_PACE_SLACK_NS (20 * FNS_NSEC_PER_USEC) /* so much lateness is caught up with */
+extern const struct fns_cc_out fns_rc_cc_none;     /* before FNS_CC_INIT: no limits */
 void fns_rc_cc_event(
 	struct fns_qp *qp, enum fns_cc_event_type type, uint64_t bytes, uint64_t rtt_ns);
 /* An event, if the algorithm wants it. */

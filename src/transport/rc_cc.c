@@ -4,6 +4,8 @@
  * here and nowhere else, then put into force. Pacing, and congestion notification packets (RoCEv2
  * annex A17).
  */
+#include <string.h>
+
 #include "transport/rc.h"
 
 /* The new rate holds for what is left of the wait as well. */
@@ -55,6 +57,23 @@ void fns_rc_cc_event(
 	}
 	if (out.timer_ns < qp->timer.deadline_ns)
 		fns_timer_set(qp->nic->timers, &qp->timer, out.timer_ns);
+}
+
+void fns_qp_cc_set(struct fns_qp *qp, const struct fns_cc_ops *ops, const uint64_t *param)
+{
+	qp->cc = ops;
+	qp->cc_events = ops->events;
+	qp->cc_ctx.param = param;
+	qp->cc_ctx.self = ops;
+	if (qp->type != FNS_QPT_RC || (qp->state != FNS_QPS_RTS && qp->state != FNS_QPS_SQD))
+		return; /* to_rts begins with it */
+	memset(qp->cc_ctx.state, 0, sizeof(qp->cc_ctx.state));
+	/* Nothing of what the old one said holds: no window, no pacing, no timer. */
+	qp->cc_out = fns_rc_cc_none;
+	qp->req.pace_ns = qp->req.pace_frac = 0;
+	fns_rc_cc_event(qp, FNS_CC_INIT, 0, 0);
+	if (qp->sq.cur != qp->sq.tail)
+		fns_qp_activate(qp);
 }
 
 void fns_rc_cc_sent(struct fns_qp *qp)
