@@ -12,7 +12,7 @@
 #include "base/bytes.h"
 
 /* BTH byte 1: SE, MigReq, pad count, header version. Byte 4: FECN, BECN. Byte 8: acknowledge
- * request. */
+ * request, selective. */
 #define BTH_SE        0x80
 #define BTH_MIGREQ    0x40
 #define BTH_PAD_SHIFT 4
@@ -21,6 +21,7 @@
 #define BTH_FECN      0x80
 #define BTH_BECN      0x40
 #define BTH_ACKREQ    0x80
+#define BTH_SELECTIVE 0x40
 
 static void bth_parse(const uint8_t *p, struct fns_hdr *h)
 {
@@ -34,6 +35,7 @@ static void bth_parse(const uint8_t *p, struct fns_hdr *h)
 	h->becn = p[4] & BTH_BECN;
 	h->dest_qp = get_be24(p + 5);
 	h->ack_req = p[8] & BTH_ACKREQ;
+	h->selective = p[8] & BTH_SELECTIVE;
 	h->psn = get_be24(p + 9);
 }
 
@@ -114,7 +116,7 @@ static void bth_build(uint8_t *p, const struct fns_hdr *h)
 	put_be16(p + 2, h->pkey);
 	p[4] = (uint8_t)((h->fecn ? BTH_FECN : 0) | (h->becn ? BTH_BECN : 0));
 	put_be24(p + 5, h->dest_qp);
-	p[8] = h->ack_req ? BTH_ACKREQ : 0;
+	p[8] = (uint8_t)((h->ack_req ? BTH_ACKREQ : 0) | (h->selective ? BTH_SELECTIVE : 0));
 	put_be24(p + 9, h->psn);
 }
 

@@ -29,8 +29,9 @@ struct fns_hdr {
 	bool migreq;
 	bool fecn, becn;
 	bool ack_req;
-	uint8_t pad;  /* 0..3 bytes after the payload */
-	uint8_t tver; /* 0 */
+	bool selective; /* ours, reserved in IBTA: may be answered by a SACK */
+	uint8_t pad;    /* 0..3 bytes after the payload */
+	uint8_t tver;   /* 0 */
 	uint16_t pkey;
 	uint32_t dest_qp; /* 24 bits */
 	uint32_t psn;     /* 24 bits */

@@ -72,6 +72,7 @@ void fns_mad_packet(uint8_t out[FNS_MAD_PACKET_LEN], const uint8_t mad[FNS_MAD_L
 #define FNS_HELLO_OUI        0x464e53u
 #define FNS_HELLO_VERSION    1
 #define FNS_HELLO_EXT_CREDIT 1u /* answers marked UC and UD packets (transport/credit.c) */
+#define FNS_HELLO_EXT_SACK   2u /* answers selective RC packets by SACKs (transport/irn.h) */
 #define FNS_HELLO_ICRC_STD   1u /* RoCEv2's own */
 
 /* What a FlexiNS host says of itself. */

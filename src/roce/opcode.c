@@ -69,4 +69,6 @@ const struct fns_opcode_info fns_opcodes[256] = {
 	OP(FNS_TC_UD, FNS_OP_CREDIT, FNS_OPF_CREDIT | ONLY, "UD_CREDIT"),
 
 	OP(FNS_TC_CNP, FNS_OP_CNP, FNS_OPF_CNP | ONLY, "CNP"),
+
+	OP(FNS_TC_MFR, FNS_OP_SACK, FNS_OPF_SACK | ONLY | AETH | FNS_OPF_PAYLOAD, "RC_SACK"),
 };

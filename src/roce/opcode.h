@@ -14,7 +14,8 @@ enum fns_tclass {
 	FNS_TC_UC = 0x20,
 	FNS_TC_RD = 0x40,
 	FNS_TC_UD = 0x60,
-	FNS_TC_CNP = 0x80 /* for queue pairs of the others */
+	FNS_TC_CNP = 0x80, /* for queue pairs of the others */
+	FNS_TC_MFR = 0xc0, /* the manufacturer's own */
 };
 
 /* BTH opcode bits 4..0. */
@@ -50,6 +51,11 @@ enum fns_opcode {
 	FNS_OP_CREDIT = 0x1f,
 	/* All 8 bits: congestion notification (RoCEv2, A17.9), BTH and 16 reserved bytes. */
 	FNS_OP_CNP = 0x81,
+	/*
+	 * All 8 bits: ours, for reliable connections, in the manufacturer's range: an ACK that says
+	 * what else has arrived (docs/irn.md). Only who marks its requests as selective gets it.
+	 */
+	FNS_OP_SACK = 0xc0,
 };
 
 /* fns_opcode_info.flags */
@@ -76,6 +82,7 @@ enum {
 	FNS_OPF_PAYLOAD = 1 << 19, /* may carry payload */
 	FNS_OPF_CREDIT = 1 << 20,  /* FlexiNS receive credit */
 	FNS_OPF_CNP = 1 << 21,     /* congestion notification */
+	FNS_OPF_SACK = 1 << 22,    /* FlexiNS selective acknowledgement */
 };
 
 #define FNS_CNP_RESERVED 16 /* bytes after the BTH of a CNP */

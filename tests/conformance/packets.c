@@ -178,6 +178,8 @@ static bool exists(unsigned op)
 		return n == 0x04 || n == 0x05 || n == 0x1f;
 	case 4:
 		return n == 0x01; /* the CNP, A17.9 */
+	case 6:
+		return n == 0x00; /* FlexiNS's, docs/irn.md */
 	default:
 		return false;
 	}

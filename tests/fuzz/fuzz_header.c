@@ -12,7 +12,7 @@
 static void clear_reserved(uint8_t *p, uint32_t flags)
 {
 	p[4] &= 0xc0;
-	p[8] &= 0x80;
+	p[8] &= 0xc0; /* bit 6 is ours */
 	if (flags & FNS_OPF_DETH)
 		p[FNS_BTH_LEN + 4] = 0;
 	if (flags & FNS_OPF_CNP)
@@ -26,6 +26,7 @@ static void check_same(const struct fns_hdr *a, const struct fns_hdr *b)
 	x.payload = y.payload = NULL;
 	fz_check(x.opcode == y.opcode && x.solicited == y.solicited && x.migreq == y.migreq);
 	fz_check(x.fecn == y.fecn && x.becn == y.becn && x.ack_req == y.ack_req);
+	fz_check(x.selective == y.selective);
 	fz_check(x.pad == y.pad && x.tver == y.tver && x.pkey == y.pkey);
 	fz_check(x.dest_qp == y.dest_qp && x.psn == y.psn);
 	fz_check(x.syndrome == y.syndrome && x.msn == y.msn);

@@ -40,6 +40,7 @@ static const struct field fields[] = {
 	F(becn, 33, 1, FNS_OPF_VALID),
 	F(dest_qp, 40, 24, FNS_OPF_VALID),
 	F(ack_req, 64, 1, FNS_OPF_VALID),
+	F(selective, 65, 1, FNS_OPF_VALID),
 	F(psn, 72, 24, FNS_OPF_VALID),
 	F(qkey, 0, 32, FNS_OPF_DETH),
 	F(src_qp, 40, 24, FNS_OPF_DETH),

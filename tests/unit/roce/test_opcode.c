@@ -39,6 +39,8 @@ static uint8_t want_len(unsigned op)
 							   : 0;
 	case FNS_TC_CNP:
 		return op == FNS_OP_CNP ? 28 : 0;
+	case FNS_TC_MFR:
+		return op == FNS_OP_SACK ? 16 : 0;
 	default:
 		return 0;
 	}
@@ -62,7 +64,7 @@ static void lengths_match_specification(void **state)
 		valid++;
 		assert_int_equal(i->hdr_len % 4, 0);
 	}
-	assert_int_equal(valid, 23 + 12 + 2 + 2 + 1);
+	assert_int_equal(valid, 23 + 12 + 2 + 2 + 1 + 1);
 }
 
 static unsigned bits(uint32_t v)
@@ -75,9 +77,9 @@ static void rows_are_consistent(void **state)
 	(void)state;
 	for (unsigned op = 0; op < 256; op++) {
 		uint32_t f = fns_opcodes[op].flags;
-		uint32_t kind =
-			f & (FNS_OPF_SEND | FNS_OPF_WRITE | FNS_OPF_READ_REQ | FNS_OPF_READ_RESP |
-				    FNS_OPF_ATOMIC | FNS_OPF_ACK | FNS_OPF_CREDIT | FNS_OPF_CNP);
+		uint32_t kind = f & (FNS_OPF_SEND | FNS_OPF_WRITE | FNS_OPF_READ_REQ |
+					    FNS_OPF_READ_RESP | FNS_OPF_ATOMIC | FNS_OPF_ACK |
+					    FNS_OPF_CREDIT | FNS_OPF_CNP | FNS_OPF_SACK);
 
 		if (!f)
 			continue;
@@ -86,8 +88,8 @@ static void rows_are_consistent(void **state)
 			bits(f & (FNS_OPF_FIRST | FNS_OPF_MIDDLE | FNS_OPF_LAST | FNS_OPF_ONLY)),
 			1);
 		assert_int_equal(!(f & FNS_OPF_REQUEST),
-			!!(kind &
-				(FNS_OPF_READ_RESP | FNS_OPF_ACK | FNS_OPF_CREDIT | FNS_OPF_CNP)));
+			!!(kind & (FNS_OPF_READ_RESP | FNS_OPF_ACK | FNS_OPF_CREDIT | FNS_OPF_CNP |
+					  FNS_OPF_SACK)));
 		assert_int_equal(!(f & FNS_OPF_PAYLOAD),
 			!!(kind & (FNS_OPF_READ_REQ | FNS_OPF_ATOMIC | FNS_OPF_ACK |
 					  FNS_OPF_CREDIT | FNS_OPF_CNP)));
@@ -96,7 +98,7 @@ static void rows_are_consistent(void **state)
 			kind == FNS_OPF_READ_REQ ||
 				(kind == FNS_OPF_WRITE && (f & (FNS_OPF_FIRST | FNS_OPF_ONLY))));
 		assert_int_equal(!!(f & FNS_OPF_AETH),
-			kind == FNS_OPF_ACK ||
+			kind == FNS_OPF_ACK || kind == FNS_OPF_SACK ||
 				(kind == FNS_OPF_READ_RESP && !(f & FNS_OPF_MIDDLE)));
 		assert_int_equal(
 			!!(f & FNS_OPF_DETH), (op & 0xe0) == FNS_TC_UD && kind != FNS_OPF_CREDIT);
@@ -118,7 +120,7 @@ static void names_say_what_flags_say(void **state)
 		{"_LAST", FNS_OPF_LAST}, {"_IMM", FNS_OPF_IMM}, {"_INV", FNS_OPF_IETH},
 		{"_SEND_", FNS_OPF_SEND}, {"_WRITE_", FNS_OPF_WRITE},
 		{"_READ_RESP_", FNS_OPF_READ_RESP}, {"_READ_REQUEST", FNS_OPF_READ_REQ}};
-	static const char *const tc[] = {"RC_", "UC_", "RD_", "UD_", "CNP"};
+	static const char *const tc[] = {"RC_", "UC_", "RD_", "UD_", "CNP", "", "RC_"};
 
 	(void)state;
 	for (unsigned op = 0; op < 256; op++) {
