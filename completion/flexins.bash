@@ -59,6 +59,7 @@ _flexins()
 		;;
 	--pipe=*) COMPREPLY=($(compgen -W "phase doorbell" -- "${cur#--pipe=}")) ;;
 	--cc=*) COMPREPLY=($(compgen -W "static_window dcqcn timely swift hpcc bbr" -- "${cur#--cc=}")) ;;
+	--transport=*) COMPREPLY=($(compgen -W "irn gbn" -- "${cur#--transport=}")) ;;
 	--svg=*) COMPREPLY=($(compgen -f -- "${cur#--svg=}")) ;;
 	--port=*) ;;
 	--placement=*) COMPREPLY=($(compgen -W "inline service" -- "${cur#--placement=}")) ;;
@@ -67,7 +68,7 @@ _flexins()
 		;;
 	-*)
 		case ${words[1]} in
-		run) COMPREPLY=($(compgen -W "--iface= --port= --placement= --wire= --tx= --rx= --pipe= --cc= --fault= --capture= --no-sysfs --verbose --help --" -- "$cur")) ;;
+		run) COMPREPLY=($(compgen -W "--iface= --port= --placement= --wire= --tx= --rx= --pipe= --cc= --transport= --fault= --capture= --no-sysfs --verbose --help --" -- "$cur")) ;;
 		fault) COMPREPLY=($(compgen -W "--pid= --qp= --count= --help" -- "$cur")) ;;
 		capture) COMPREPLY=($(compgen -W "--pid= --help" -- "$cur")) ;;
 		bench) COMPREPLY=($(compgen -W "--figure= --tx= --rx= --pipe= --param= --list-params --svg= --size= --burst= --cpus= --seconds= --no-icrc --json --help" -- "$cur")) ;;

@@ -15,12 +15,13 @@
 
 static bool is_credit(const uint8_t *pkt)
 {
-	return pkt[0] == (FNS_TC_UC | FNS_OP_CREDIT) || pkt[0] == (FNS_TC_UD | FNS_OP_CREDIT);
+	return pkt[0] == (FNS_TC_UC | FNS_OP_CREDIT) || pkt[0] == (FNS_TC_UD | FNS_OP_CREDIT) ||
+	       pkt[0] == FNS_OP_SACK;
 }
 
 static bool has_mark(const uint8_t *pkt)
 {
-	return (pkt[0] & 0xe0) != FNS_TC_RC && (pkt[8] & 0x80);
+	return (pkt[0] & 0xe0) != FNS_TC_RC ? pkt[8] & 0x80 : pkt[8] & 0x40;
 }
 
 void sim_hello_ask(struct sim_host *h)
@@ -47,7 +48,7 @@ void sim_hello_told(struct sim_host *h, uint32_t about)
 	struct sim_host *p = w->host[about];
 	enum fns_hello_state st = FNS_HELLO_FLEXINS;
 	struct fns_hello hello = {.version = FNS_HELLO_VERSION,
-		.ext = FNS_HELLO_EXT_CREDIT,
+		.ext = FNS_HELLO_EXT_CREDIT | FNS_HELLO_EXT_SACK,
 		.icrc = FNS_HELLO_ICRC_STD,
 		.rcvbuf = p->rcvbuf};
 
@@ -74,7 +75,7 @@ void sim_hello_told(struct sim_host *h, uint32_t about)
 void sim_hello_tx(struct sim_host *h, uint8_t *pkt, const struct sim_host *to)
 {
 	if (h->standard && has_mark(pkt))
-		pkt[8] &= 0x7f;
+		pkt[8] &= (pkt[0] & 0xe0) != FNS_TC_RC ? 0x7f : 0xbf;
 	if (!to->standard)
 		return;
 	if (is_credit(pkt))
@@ -87,7 +88,7 @@ void sim_hello_tx(struct sim_host *h, uint8_t *pkt, const struct sim_host *to)
 void sim_hello_rx(const struct sim_host *h, uint8_t *pkt)
 {
 	if (h->standard && has_mark(pkt))
-		pkt[8] &= 0x7f;
+		pkt[8] &= (pkt[0] & 0xe0) != FNS_TC_RC ? 0x7f : 0xbf;
 }
 
 /* --- scenarios --- */
@@ -214,6 +215,7 @@ static void p_standard(struct sim_world *w, struct sim_params *p)
 	p->rcvbuf = 0; /* hardware has no socket buffer */
 	p->hello = SIM_HELLO_TRUE;
 	p->hello_ns = (uint32_t)sim_rand(&w->rng, 100, 500000);
+	p->irn = true;
 	p->standard = 1u << fns_rng_below(&w->rng, 2);
 	if (fns_rng_below(&w->rng, 2)) {
 		p->loss_ppm = (uint32_t)sim_rand(&w->rng, 500, 20000);
@@ -235,6 +237,7 @@ static void p_any(struct sim_world *w, struct sim_params *p)
 
 	p->type = types[fns_rng_below(&w->rng, 4)];
 	p->max_len = p->type == FNS_QPT_UD ? 4096 : 16384;
+	p->irn = true;
 	p->hello = SIM_HELLO_ANY;
 	p->hello_ns = (uint32_t)sim_rand(&w->rng, 100, 2 * MS);
 	p->loss_ppm = fns_rng_below(&w->rng, 2) ? 0 : (uint32_t)sim_rand(&w->rng, 500, 20000);

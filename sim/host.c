@@ -202,6 +202,7 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp
 		.seed = sim_mix(w->seed * 17 + idx),
 		.start_ns = w->now,
 		.prefix = h->prefix,
+		.selective = w->p.irn,
 		.up = {comp_event, async_event, h}};
 	if (w->p.cc || w->p.cc_choice) {
 		char why[256];

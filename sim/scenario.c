@@ -555,7 +555,10 @@ const struct sim_scenario *sim_scenario_at(unsigned i)
 	if (i < sim_hello_nscenarios)
 		return &sim_hello_scenarios[i];
 	i -= sim_hello_nscenarios;
-	return i < sim_cc_nscenarios ? &sim_cc_scenarios[i] : NULL;
+	if (i < sim_cc_nscenarios)
+		return &sim_cc_scenarios[i];
+	i -= sim_cc_nscenarios;
+	return i < sim_irn_nscenarios ? &sim_irn_scenarios[i] : NULL;
 }
 
 const struct sim_scenario *sim_scenario_find(const char *name)

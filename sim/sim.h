@@ -126,6 +126,7 @@ struct sim_params {
 	const struct fns_cc_choice *cc_choice; /* instead of cc, where a name does not do */
 	uint32_t cnp_ns;                       /* as in fns_engine_cfg */
 	uint32_t standard;                     /* hosts, a bit each, that are no FlexiNS */
+	bool irn;                              /* selective repeat where the hello allows it */
 	bool wide;                             /* no engine has narrow windows of its own */
 	/* not drawn: */
 	uint32_t peer_budget; /* as in fns_engine_cfg; 0: its default */
@@ -156,6 +157,9 @@ extern const unsigned sim_hello_nscenarios;
 /* scenario_cc.c: those about congestion controls */
 extern const struct sim_scenario sim_cc_scenarios[];
 extern const unsigned sim_cc_nscenarios;
+/* scenario_irn.c: those with selective repeat */
+extern const struct sim_scenario sim_irn_scenarios[];
+extern const unsigned sim_irn_nscenarios;
 /* All of them, by number; NULL past the last. */
 const struct sim_scenario *sim_scenario_at(unsigned i);
 /* NULL: there is none of this name. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int fns_pool_init(struct fns_pool *p, size_t size, uint32_t count)
+int fns_pool_init_cold(struct fns_pool *p, size_t size, uint32_t count)
 {
 	size_t bytes;
 
@@ -26,8 +26,6 @@ int fns_pool_init(struct fns_pool *p, size_t size, uint32_t count)
 			free(mem);
 			return -ENOMEM;
 		}
-		/* Also touches every page now rather than on the datapath. */
-		memset(mem, 0, bytes);
 		p->stack = stack;
 		p->mem = mem;
 	}
@@ -37,6 +35,16 @@ int fns_pool_init(struct fns_pool *p, size_t size, uint32_t count)
 	for (uint32_t i = count; i-- > 0;)
 		fns_pool_put(p, p->mem + (size_t)i * size);
 	return 0;
+}
+
+int fns_pool_init(struct fns_pool *p, size_t size, uint32_t count)
+{
+	int r = fns_pool_init_cold(p, size, count);
+
+	/* Also touches every page now rather than on the datapath. */
+	if (r == 0 && count)
+		memset(p->mem, 0, p->size * count);
+	return r;
 }
 
 void fns_pool_fini(struct fns_pool *p)

@@ -18,6 +18,9 @@ struct fns_pool {
 
 /* size is rounded up to a cache line. 0 or -ENOMEM. Objects are zeroed once, at create. */
 int fns_pool_init(struct fns_pool *p, size_t size, uint32_t count);
+/* The same of memory that stays cold until it is needed: pages are not touched, objects not zeroed.
+ */
+int fns_pool_init_cold(struct fns_pool *p, size_t size, uint32_t count);
 void fns_pool_fini(struct fns_pool *p);
 
 static inline void *fns_pool_get(struct fns_pool *p)

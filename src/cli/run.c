@@ -49,6 +49,8 @@ static const char help[] =
 	"                          compare, indices that each side reads from the other\n"
 	"  --cc=NAME[:PARAM=N,...] congestion control of reliable connections: static_window (default: none),\n"
 	"                          dcqcn, timely, swift, hpcc or bbr, such as 'swift:target_us=50'; see flexins(1)\n"
+	"  --transport=irn|gbn     how reliable connections repair losses: only what is missing is repeated\n"
+	"                          (default, to FlexiNS hosts), or all that follows too\n"
 	"  --fault=SPEC            lose, repeat, reorder, corrupt, delay packets, such as\n"
 	"                          'loss=1%,reorder=3,delay=50us,seed=7'; `flexins fault --help` tells more\n"
 	"  --capture=FILE          write all packets to FILE for Wireshark (pcapng); %p in it is the process\n"
@@ -66,6 +68,7 @@ static const char help[] =
 	"  FLEXINS_TX, FLEXINS_RX, FLEXINS_PIPE\n"
 	"                          as --tx, --rx, --pipe\n"
 	"  FLEXINS_CC=NAME         as --cc\n"
+	"  FLEXINS_TRANSPORT=NAME  as --transport\n"
 	"  FLEXINS_FAULT=SPEC      as --fault\n"
 	"  FLEXINS_CAPTURE=FILE    as --capture; if FILE exists, .PID is added\n"
 	"  FLEXINS_LOG=LEVEL       what the library tells on stderr: error (default), warn, info, debug\n"
@@ -119,6 +122,13 @@ static bool takes_pipe(const char *value)
 	return fns_pipe_mode_parse(value, &m);
 }
 
+static bool takes_transport(const char *value)
+{
+	bool selective;
+
+	return fns_transport_parse(value, &selective);
+}
+
 static int check_cc(const char *name, const char *value)
 {
 	struct fns_cc_choice c;
@@ -142,6 +152,7 @@ static const struct setting {
 	{'r', "--rx", "FLEXINS_RX", FNS_RX_EXPECTED, takes_rx, NULL},
 	{'q', "--pipe", "FLEXINS_PIPE", FNS_PIPE_EXPECTED, takes_pipe, NULL},
 	{'C', "--cc", "FLEXINS_CC", NULL, NULL, check_cc},
+	{'T', "--transport", "FLEXINS_TRANSPORT", FNS_TRANSPORT_EXPECTED, takes_transport, NULL},
 	{'f', "--fault", "FLEXINS_FAULT", NULL, NULL, fns_cli_check_fault},
 	/* Set by fns_cli_set_capture(), which makes the path whole. */
 	{0, "--capture", "FLEXINS_CAPTURE", NULL, NULL, NULL},
@@ -233,6 +244,7 @@ static int parse(int argc, char **argv, struct run_opts *o)
 		{"rx", required_argument, NULL, 'r'},
 		{"pipe", required_argument, NULL, 'q'},
 		{"cc", required_argument, NULL, 'C'},
+		{"transport", required_argument, NULL, 'T'},
 		{"fault", required_argument, NULL, 'f'},
 		{"capture", required_argument, NULL, 'c'},
 		{"no-sysfs", no_argument, NULL, 'n'},
@@ -257,6 +269,7 @@ static int parse(int argc, char **argv, struct run_opts *o)
 		case 'r':
 		case 'q':
 		case 'C':
+		case 'T':
 		case 'f':
 			rc = set_setting(c, optarg);
 			break;

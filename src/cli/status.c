@@ -277,7 +277,7 @@ static int on_peer(const struct fns_keeper_peer_info *p, void *arg)
 	static const char *const text[] = {"being asked", "FlexiNS", "standard RoCEv2",
 		"no answer: taken for standard RoCEv2"};
 	char remote[INET6_ADDRSTRLEN], local[INET6_ADDRSTRLEN];
-	const char *credit = p->hello.ext & FNS_HELLO_EXT_CREDIT ? "credit" : "";
+	bool credit = p->hello.ext & FNS_HELLO_EXT_CREDIT, sack = p->hello.ext & FNS_HELLO_EXT_SACK;
 	const char *icrc = p->hello.icrc & FNS_HELLO_ICRC_STD ? "standard" : "";
 	bool flexins = p->state == FNS_HELLO_FLEXINS;
 	struct status *st = arg;
@@ -285,21 +285,23 @@ static int on_peer(const struct fns_keeper_peer_info *p, void *arg)
 	gid_text(&p->remote, remote);
 	gid_text(&p->local, local);
 	if (st->json) {
-		const char *q = *credit ? "\"" : "", *k = *icrc ? "\"" : "";
+		const char *k = *icrc ? "\"" : "";
 
 		printf("%s\n    {\"address\": \"%s\", \"local\": \"%s\", \"kind\": \"%s\"",
 			st->peers == 0 ? "" : ",", remote, local, word[p->state]);
 		if (flexins)
 			printf(", \"version\": %u, \"receive_buffer\": %" PRIu32
 			       ", \"extensions\": [%s%s%s], \"icrc\": [%s%s%s]",
-				p->hello.version, p->hello.rcvbuf, q, credit, q, k, icrc, k);
+				p->hello.version, p->hello.rcvbuf, credit ? "\"credit\"" : "",
+				credit && sack ? ", " : "", sack ? "\"sack\"" : "", k, icrc, k);
 		putchar('}');
 	} else {
 		printf("%s  %-20s %s", st->peers == 0 ? "\nhosts asked\n" : "", remote,
 			text[p->state]);
 		if (flexins)
 			printf(", receive buffer %" PRIu32 " B%s%s", p->hello.rcvbuf,
-				*credit ? ", gives " : "", credit);
+				credit ? ", gives credit" : "",
+				sack ? ", acknowledges selectively" : "");
 		putchar('\n');
 	}
 	st->peers++;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "engine/engine_priv.h"
+#include "transport/irn.h"
 
 /* Acknowledgements left to the application's next call wait this long for it, and only those of few
  * queue pairs do. */
@@ -34,6 +35,7 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 	nic->find_ah = find_ah;
 	nic->stage_all = cfg->modes.tx != FNS_TXM_HEADER_ONLY;
 	nic->cnp_ns = cfg->cnp_ns;
+	nic->selective = cfg->selective;
 	nic->doorbell = cfg->modes.pipe == FNS_PIPE_DOORBELL;
 	nic->rxops_each = cfg->quota.rxops ? cfg->quota.rxops : FNS_RXOPS;
 	nic->read_budget =
@@ -70,7 +72,11 @@ struct fns_engine *fns_engine_create(const struct fns_engine_cfg *cfg)
 		!nic->mem || (cfg->modes.tx == FNS_TXM_COPY && !nic->send_ring) ||
 		fns_pool_init(&nic->stage, FNS_STAGE_BYTES + FNS_CACHELINE, FNS_STAGE_BUFS) < 0 ||
 		fns_pool_init(&nic->fetches, sizeof(struct fns_fetch_op), FNS_STAGE_BUFS) < 0 ||
-		fns_pool_init(&nic->rxops, sizeof(struct fns_rxop), FNS_RXOPS) < 0) {
+		fns_pool_init(&nic->rxops, sizeof(struct fns_rxop), FNS_RXOPS) < 0 ||
+		fns_pool_init_cold(&nic->irn_rx, sizeof(struct fns_irn_rx), FNS_IRN_GAPS) < 0 ||
+		fns_pool_init_cold(&nic->irn_tx, sizeof(struct fns_irn_tx), FNS_IRN_GAPS) < 0 ||
+		fns_pool_init_cold(&nic->irn_hold, sizeof(struct fns_irn_hold), FNS_IRN_HOLDS) <
+			0) {
 		fns_engine_destroy(e);
 		return NULL;
 	}
@@ -119,6 +125,9 @@ void fns_engine_destroy(struct fns_engine *e)
 	fns_pool_fini(&e->nic.stage);
 	fns_pool_fini(&e->nic.fetches);
 	fns_pool_fini(&e->nic.rxops);
+	fns_pool_fini(&e->nic.irn_rx);
+	fns_pool_fini(&e->nic.irn_tx);
+	fns_pool_fini(&e->nic.irn_hold);
 	free(e->nic.send_ring);
 	free(e->qps);
 	free(e);

@@ -54,6 +54,7 @@ struct fns_engine_cfg {
 	fns_cc_choose_fn *cc_choose;    /* NULL: fns_cc_parse(), what is built in */
 	uint64_t cnp_ns; /* between congestion notifications that one queue pair sends for marked
 			    packets; 0: none are sent */
+	bool selective; /* repeat only what is missing, to peers that understand it (docs/irn.md) */
 	struct fns_modes modes;        /* tx and pipe; all zero: the defaults. rx is the wire's */
 	struct fns_engine_quota quota; /* of each application */
 	struct fns_upcalls up;

@@ -18,7 +18,7 @@ static struct fns_qp *demux(struct fns_engine *e, const struct fns_rx_view *v, s
 		return NULL;
 	}
 	if (fns_unlikely((h->opcode & 0xe0) != qp->ops->tclass) &&
-		(h->opcode != FNS_OP_CNP || qp->type != FNS_QPT_RC)) {
+		((h->opcode != FNS_OP_CNP && h->opcode != FNS_OP_SACK) || qp->type != FNS_QPT_RC)) {
 		fns_count(st, FNS_C_drop_qp_type);
 		return NULL;
 	}

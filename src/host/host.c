@@ -140,6 +140,16 @@ static bool congestion(struct fns_cc_choice *out, char *err, size_t errlen)
 	return false;
 }
 
+static bool transport(bool *selective, char *err, size_t errlen)
+{
+	const char *v = getenv("FLEXINS_TRANSPORT");
+
+	if (fns_transport_parse(v, selective))
+		return true;
+	snprintf(err, errlen, "FLEXINS_TRANSPORT='%s': expected " FNS_TRANSPORT_EXPECTED, v);
+	return false;
+}
+
 bool fns_host_setup(struct fns_host_setup *s, const struct fns_lease *l, struct fns_stats *stats,
 	char *err, size_t errlen)
 {
@@ -160,7 +170,7 @@ bool fns_host_setup(struct fns_host_setup *s, const struct fns_lease *l, struct 
 	}
 	if (!wire_choice(&s->wire.choice, err, errlen) ||
 		!modes(&s->engine.modes, &s->wire.choice, err, errlen) ||
-		!congestion(&s->cc, err, errlen))
+		!congestion(&s->cc, err, errlen) || !transport(&s->engine.selective, err, errlen))
 		return false;
 	s->engine.cc = &s->cc;
 	s->wire.udp.rx_ring_mib = s->engine.modes.rx_ring_mib;

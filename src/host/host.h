@@ -24,7 +24,8 @@ void fns_host_stats_log(const struct fns_stats *s);
  * What the wire and the engine of this process get whatever the placement: from the lease, a random
  * seed, and what the environment asks for: FLEXINS_WIRE and FLEXINS_GSO; FLEXINS_TX, _RX and _PIPE
  * (what is compared with the paper's mechanisms; a ring of receive buffers decides for the udp
- * wire); FLEXINS_CC. The caller adds its wire, its memory, its upcalls. engine refers to cc.
+ * wire); FLEXINS_CC; FLEXINS_TRANSPORT. The caller adds its wire, its memory, its upcalls. engine
+ * refers to cc.
  */
 struct fns_host_setup {
 	struct fns_wire_host_cfg wire;

@@ -60,7 +60,7 @@ static void hello_send(void *ctx, const struct fns_gid *local, const struct fns_
 static void greet(struct fns_keeper_server *s)
 {
 	struct fns_hello own = {.version = FNS_HELLO_VERSION,
-		.ext = FNS_HELLO_EXT_CREDIT,
+		.ext = FNS_HELLO_EXT_CREDIT | FNS_HELLO_EXT_SACK,
 		.icrc = FNS_HELLO_ICRC_STD};
 	uint64_t seed = fns_clock_now_ns();
 	socklen_t len = sizeof(int);

@@ -112,4 +112,13 @@ static inline bool fns_rx_mode_parse(const char *text, struct fns_modes *m)
 	return true;
 }
 
+/* How reliable connections repair losses, to peers that can do both (docs/irn.md). */
+#define FNS_TRANSPORT_EXPECTED "irn or gbn"
+
+static inline bool fns_transport_parse(const char *text, bool *selective)
+{
+	*selective = !text || !*text || strcmp(text, "irn") == 0;
+	return *selective || strcmp(text, "gbn") == 0;
+}
+
 #endif

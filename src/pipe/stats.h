@@ -74,6 +74,9 @@
 	X(rc_probes, "tail probes sent")                                                           \
 	X(rc_retransmits, "packets sent again")                                                    \
 	X(rc_implied_naks, "responses found missing")                                              \
+	X(irn_early, "RC packets kept that came behind a gap")                                     \
+	X(irn_sacks_sent, "acknowledgements sent that say what came behind a gap")                 \
+	X(irn_repeats, "packets sent again, of those missing")                                     \
 	X(cnps_sent, "congestion notifications sent")                                              \
 	X(cnps_received, "congestion notifications received")                                      \
 	X(cc_refused, "outputs of the congestion control that made no sense")                      \

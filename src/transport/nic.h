@@ -102,6 +102,10 @@ struct fns_nic {
 	struct fns_pool fetches;      /* struct fns_fetch_op */
 	struct fns_pool rxops;        /* struct fns_rxop */
 	uint32_t rxops_each;          /* of these, for one application at most */
+	bool selective;               /* repeat selectively where the peer can */
+	struct fns_pool irn_rx;       /* struct fns_irn_rx */
+	struct fns_pool irn_tx;       /* struct fns_irn_tx */
+	struct fns_pool irn_hold;     /* struct fns_irn_hold */
 	struct fns_ah *(*find_ah)(struct fns_nic *nic, uint32_t handle); /* NULL: no such */
 	struct fns_txq txq;
 };

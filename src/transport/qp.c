@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "transport/qp.h"
+#include "transport/irn.h"
 
 void fns_qp_activate(struct fns_qp *qp)
 {
@@ -197,6 +197,8 @@ void fns_qp_stop(struct fns_qp *qp)
 	fns_timer_cancel(nic->timers, &qp->timer);
 	fns_fetch_cancel(nic, &r->fetch);
 	fns_fetch_cancel(nic, &qp->rsp.fetch);
+	fns_irn_tx_drop(qp);
+	fns_irn_rx_drop(qp);
 	if (qp->peer) {
 		fns_peer_unask(qp);
 		fns_peer_release(nic, qp->peer, r->cost, false);
@@ -207,7 +209,7 @@ void fns_qp_stop(struct fns_qp *qp)
 	r->cost = r->rd_cost = 0;
 	r->rd_inflight = 0;
 	r->rnr_until_ns = 0;
-	r->failing = r->probing = false;
+	r->failing = r->probing = r->resend_una = r->resending = false;
 	r->direct_off = 0;
 }
 

@@ -192,6 +192,7 @@ enum fns_rxop_kind {
 	FNS_RXOP_NAK,      /* a NAK in its place: after all earlier packets were placed */
 	FNS_RXOP_FATAL,    /* a NAK that ends the queue pair */
 	FNS_RXOP_RESPONSE, /* of a READ, at the requester; on no list */
+	FNS_RXOP_EARLY,    /* placed ahead of its turn (irn_rx.c); on no list */
 };
 
 struct fns_rxop {
@@ -216,7 +217,8 @@ struct fns_rxop {
 	uint64_t va, swap_add, compare;
 	uint32_t rkey, len;
 	void (*done)(struct fns_rxop *op);
-	const uint8_t *src;       /* in view, while waiting to be placed */
+	const uint8_t *src;       /* in view or hold, while waiting to be placed */
+	void *hold;               /* of nic->irn_hold, or NULL */
 	uint8_t grh[FNS_GRH_LEN]; /* UD */
 	struct fns_cqe cqe;
 };
@@ -244,6 +246,15 @@ struct fns_fetch {
 };
 
 /* --- requester half --- */
+enum fns_scheme {
+	FNS_SCHEME_OPEN, /* not known yet what the peer is: go back N */
+	FNS_SCHEME_GBN,
+	FNS_SCHEME_IRN,
+};
+
+struct fns_irn_tx;
+struct fns_irn_rx;
+
 struct fns_requester {
 	uint32_t psn;           /* next to send; behind max_psn while going back */
 	uint32_t max_psn;       /* one past the highest ever sent */
@@ -259,6 +270,7 @@ struct fns_requester {
 	uint32_t rd_cost;       /* of ours in nic->read_cost */
 	uint64_t inflight_bytes;
 	uint8_t retry_left, rnr_left;
+	uint8_t scheme;        /* enum fns_scheme */
 	uint8_t probes;        /* sent without progress */
 	bool probing;          /* a tail probe waits for its payload */
 	bool implied_nak;      /* already went back for a missing response at una */
@@ -272,8 +284,11 @@ struct fns_requester {
 	uint64_t srtt_ns;
 	uint64_t rtt_sent_ns; /* probe of the round trip: when rtt_psn was sent, 0: none */
 	uint32_t rtt_psn;
-	uint32_t ack_pos; /* work request that holds una */
-	bool failing;     /* work request fail_pos will fail once it is the oldest */
+	uint32_t ack_pos;          /* work request that holds una */
+	struct fns_irn_tx *irn_tx; /* while the peer has something behind a gap; else NULL */
+	bool resend_una;           /* IRN: the response at una is missing */
+	bool resending;            /* IRN: waits for the payload of what is sent again */
+	bool failing;              /* work request fail_pos will fail once it is the oldest */
 	uint8_t fail_status;
 	uint32_t fail_pos, fail_vendor;
 	struct fns_fetch fetch;
@@ -333,6 +348,8 @@ struct fns_responder {
 	uint32_t write_rkey, write_len;
 	/* accepted packets not committed, oldest first */
 	struct fns_list ops;
+	struct fns_irn_rx *irn; /* while there is something behind a gap; else NULL */
+	uint32_t orphans;       /* early placements under way that are forgotten */
 	/* what goes back to the requester, in order */
 	struct fns_rsp ring[FNS_RSP_RING];
 	uint32_t rsp_head, rsp_tail;

@@ -47,7 +47,7 @@ static bool one_ack(const struct fns_qp *qp)
 
 static bool rc_only_acks(const struct fns_qp *qp)
 {
-	return one_ack(qp) && (qp->sq.cur == qp->sq.tail || qp->req.rnr_until_ns);
+	return one_ack(qp) && !qp->rsp.irn && (qp->sq.cur == qp->sq.tail || qp->req.rnr_until_ns);
 }
 
 static enum fns_tx_result rc_tx(struct fns_qp *qp)

@@ -15,6 +15,12 @@
 
 /* rc_requester.c */
 enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp);
+/* Builds and queues packet seg of w, at pos. */
+enum fns_gather fns_rc_emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, uint32_t seg,
+	bool again, bool ack_req, enum fns_wc_status *status);
+void fns_rc_note_retransmit(struct fns_qp *qp);
+/* The work request that a PSN sent and not acknowledged belongs to. */
+struct fns_wqe *fns_rc_locate(struct fns_qp *qp, uint32_t psn, uint32_t *pos);
 /* Everything from una on is sent again. */
 void fns_rc_go_back(struct fns_qp *qp);
 /* Sends the last outstanding request packet once more, outside the order of sending, to learn where
@@ -56,6 +62,10 @@ bool fns_rc_direct_wanted(const struct fns_qp *qp, const struct fns_wqe *w);
 
 /* rc_completer.c: acknowledgements and responses. */
 bool fns_rc_completer_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v);
+/* What is at una is missing: ask again, once until there is progress. */
+void fns_rc_missing(struct fns_qp *qp);
+/* The packet that measures the round trip has arrived. */
+void fns_rc_rtt(struct fns_qp *qp);
 /* Retires what is acknowledged and placed, oldest first. */
 void fns_rc_retire(struct fns_qp *qp);
 
@@ -82,6 +92,16 @@ void fns_rc_cc_sent(struct fns_qp *qp);
 
 /* rc_responder.c: requests. */
 bool fns_rc_responder_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v);
+
+struct fns_irn_slot;
+/* The PSN expected. view or, with a packet kept until its turn, slot is NULL. True: the view was
+ * kept. */
+bool fns_rc_execute(
+	struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *view, struct fns_irn_slot *slot);
+/* Commits what can be. */
+void fns_rc_drain(struct fns_qp *qp);
+/* Once until the PSN expected arrives. */
+void fns_rc_sequence_nak(struct fns_qp *qp);
 
 /* rc_response.c: what goes back. */
 void fns_rc_respond_ack(struct fns_qp *qp);

@@ -8,7 +8,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
-#include "transport/rc.h"
+#include "transport/irn.h"
 
 static void sq_drained(struct fns_qp *qp)
 {
@@ -60,18 +60,31 @@ static void progress(struct fns_qp *qp)
 	r->implied_nak = false;
 	if (r->asked && psn_diff(r->una, r->ask_psn) > 0)
 		fns_peer_unask(qp);
+	r->resend_una = false;
+	if (fns_unlikely(r->irn_tx != NULL))
+		fns_irn_progress(qp);
 }
 
-static uint64_t take_rtt(struct fns_requester *r, uint64_t now)
+static uint64_t rtt_sample(struct fns_requester *r, uint64_t now)
 {
 	uint64_t rtt;
 
-	if (r->rtt_sent_ns == 0 || psn_diff(r->una, r->rtt_psn) <= 0)
-		return 0;
 	rtt = now - FNS_MIN(now, r->rtt_sent_ns);
 	r->rtt_sent_ns = 0;
 	r->srtt_ns = r->srtt_ns ? (7 * r->srtt_ns + rtt) / 8 : rtt;
 	return rtt ? rtt : 1;
+}
+
+static uint64_t take_rtt(struct fns_requester *r, uint64_t now)
+{
+	if (r->rtt_sent_ns == 0 || psn_diff(r->una, r->rtt_psn) <= 0)
+		return 0;
+	return rtt_sample(r, now);
+}
+
+void fns_rc_rtt(struct fns_qp *qp)
+{
+	(void)rtt_sample(&qp->req, qp->nic->now_ns);
 }
 
 /* una moves n PSNs within work request w; those before the cursor are charged. */
@@ -150,7 +163,7 @@ static bool ack_before(struct fns_qp *qp, uint32_t target)
 
 /* A later acknowledgement shows that a response was lost (IBTA 9.7.5.1.1): ask again, once until
  * there is progress. */
-static void implied_nak(struct fns_qp *qp)
+void fns_rc_missing(struct fns_qp *qp)
 {
 	struct fns_requester *r = &qp->req;
 
@@ -159,6 +172,12 @@ static void implied_nak(struct fns_qp *qp)
 	r->implied_nak = true;
 	fns_count(qp->nic->stats, FNS_C_rc_implied_naks);
 	fns_rc_cc(qp, FNS_CC_LOSS, 0, 0);
+	if (r->scheme == FNS_SCHEME_IRN && psn_diff(r->psn, r->una) > 0 &&
+		fns_rc_has_response(fns_sq_at(&qp->sq, r->ack_pos))) {
+		r->resend_una = true;
+		fns_qp_activate(qp);
+		return;
+	}
 	fns_rc_go_back(qp);
 }
 
@@ -246,7 +265,7 @@ static void on_ack(struct fns_qp *qp, const struct fns_hdr *h)
 	}
 	if (type == FNS_AETH_ACK) {
 		if (!ack_before(qp, psn_add(h->psn, 1)))
-			implied_nak(qp);
+			fns_rc_missing(qp);
 		fns_rc_retire(qp);
 		return;
 	}
@@ -256,7 +275,7 @@ static void on_ack(struct fns_qp *qp, const struct fns_hdr *h)
 	}
 	/* Any NAK acknowledges what came before it. */
 	if (!ack_before(qp, h->psn)) {
-		implied_nak(qp);
+		fns_rc_missing(qp);
 		fns_rc_retire(qp);
 		return;
 	}
@@ -267,6 +286,27 @@ static void on_ack(struct fns_qp *qp, const struct fns_hdr *h)
 		on_rnr_nak(qp, h->syndrome & FNS_AETH_VALUE_MASK);
 	else
 		on_nak(qp, h);
+}
+
+static void on_sack(struct fns_qp *qp, const struct fns_hdr *h)
+{
+	struct fns_requester *r = &qp->req;
+	struct fns_sack s;
+
+	fns_count(qp->nic->stats, FNS_C_acks_received);
+	if (!fns_sack_parse(h->payload, h->payload_len, &s) || h->pad) {
+		fns_count(qp->nic->stats, FNS_C_drop_header);
+		return;
+	}
+	if (psn_diff(h->psn, r->una) < -1 || psn_diff(h->psn, r->max_psn) >= 0) {
+		fns_count(qp->nic->stats, FNS_C_drop_stale_ack);
+		return;
+	}
+	if (!ack_before(qp, psn_add(h->psn, 1)))
+		fns_rc_missing(qp);
+	fns_rc_retire(qp);
+	if (qp->state == FNS_QPS_RTS || qp->state == FNS_QPS_SQD)
+		fns_irn_sacked(qp, &s);
 }
 
 static void response_placed(struct fns_rxop *op)
@@ -372,7 +412,7 @@ static bool on_response(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view
 		return false;
 	}
 	if (!ack_before(qp, h->psn)) {
-		implied_nak(qp);
+		fns_rc_missing(qp);
 		fns_rc_retire(qp);
 		return false;
 	}
@@ -408,6 +448,10 @@ bool fns_rc_completer_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_vie
 	}
 	if (h->opcode == FNS_OP_ACK) {
 		on_ack(qp, h);
+		return false;
+	}
+	if (h->opcode == FNS_OP_SACK) {
+		on_sack(qp, h);
 		return false;
 	}
 	if (h->opcode == FNS_OP_CNP) {

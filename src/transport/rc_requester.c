@@ -8,7 +8,7 @@
  * ack_pos and sq.cur hold these PSNs.
  */
 #include "base/assert.h"
-#include "transport/rc.h"
+#include "transport/irn.h"
 
 uint32_t fns_rc_cost(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg)
 {
@@ -40,7 +40,8 @@ void fns_rc_go_back(struct fns_qp *qp)
 	if (r->psn == r->una)
 		return;
 	fns_fetch_cancel(nic, &r->fetch);
-	r->probing = false;
+	fns_irn_tx_drop(qp);
+	r->probing = r->resend_una = r->resending = false;
 	qp->sq.cur = r->ack_pos;
 	r->seg = (uint32_t)psn_diff(r->una, fns_sq_at(&qp->sq, r->ack_pos)->first_psn);
 	r->psn = r->una;
@@ -140,8 +141,7 @@ static uint64_t fetch_key(uint32_t pos, uint32_t seg)
 	return (uint64_t)pos << 32 | seg;
 }
 
-/* Builds and queues packet seg of w. */
-static enum fns_gather emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, uint32_t seg,
+enum fns_gather fns_rc_emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, uint32_t seg,
 	bool again, bool ack_req, enum fns_wc_status *status)
 {
 	struct fns_nic *nic = qp->nic;
@@ -153,6 +153,7 @@ static enum fns_gather emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, 
 	if (!f)
 		return FNS_GATHER_RETRY;
 	fns_seg_header(qp, w, seg, ack_req, &h);
+	h.selective = qp->req.scheme == FNS_SCHEME_IRN;
 	f->pad = h.pad;
 	if (!fns_rc_has_response(w)) {
 		uint32_t len = fns_seg_len(qp, w, seg);
@@ -172,12 +173,23 @@ static enum fns_gather emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, 
 	return FNS_GATHER_OK;
 }
 
-static void note_retransmit(struct fns_qp *qp)
+void fns_rc_note_retransmit(struct fns_qp *qp)
 {
 	fns_count(qp->nic->stats, FNS_C_rc_retransmits);
 	atomic_store_explicit(&qp->line->retransmits,
 		atomic_load_explicit(&qp->line->retransmits, memory_order_relaxed) + 1,
 		memory_order_relaxed);
+}
+
+struct fns_wqe *fns_rc_locate(struct fns_qp *qp, uint32_t psn, uint32_t *pos)
+{
+	struct fns_wqe *w;
+
+	for (*pos = qp->req.ack_pos;; ++*pos) {
+		w = fns_sq_at(&qp->sq, *pos);
+		if (psn_diff(psn_add(w->first_psn, w->npsn), psn) > 0)
+			return w;
+	}
 }
 
 bool fns_rc_probe(struct fns_qp *qp)
@@ -193,12 +205,7 @@ bool fns_rc_probe(struct fns_qp *qp)
 		psn_diff(r->psn, r->una) <= 0)
 		return false;
 	last = psn_add(r->psn, FNS_PSN_MASK);
-	pos = r->ack_pos;
-	for (;; pos++) {
-		w = fns_sq_at(&qp->sq, pos);
-		if (psn_diff(psn_add(w->first_psn, w->npsn), last) > 0)
-			break;
-	}
+	w = fns_rc_locate(qp, last, &pos);
 	seg = (uint32_t)psn_diff(last, w->first_psn);
 	if (w->op == FNS_WR_READ) {
 		uint32_t chunk = fns_seg_read_chunk(qp);
@@ -209,7 +216,7 @@ bool fns_rc_probe(struct fns_qp *qp)
 	}
 	if ((r->fetch.busy || r->fetch.ready) && r->fetch.key != fetch_key(pos, seg))
 		return false; /* the stage is taken by the next segment: it will go out and do */
-	switch (emit(qp, w, pos, seg, true, true, &status)) {
+	switch (fns_rc_emit(qp, w, pos, seg, true, true, &status)) {
 	case FNS_GATHER_OK:
 		break;
 	case FNS_GATHER_WAIT:
@@ -220,7 +227,7 @@ bool fns_rc_probe(struct fns_qp *qp)
 		return false;
 	}
 	fns_count(qp->nic->stats, FNS_C_rc_probes);
-	note_retransmit(qp);
+	fns_rc_note_retransmit(qp);
 	return true;
 }
 
@@ -263,6 +270,8 @@ static bool may_send(struct fns_qp *qp, struct fns_wqe *w, uint32_t n, uint32_t 
 		return true;
 	}
 	if (r->inflight_bytes && r->inflight_bytes + len > qp->cc_out.window_bytes)
+		return false;
+	if (r->scheme == FNS_SCHEME_IRN && psn_diff(r->psn, r->una) >= (int32_t)FNS_IRN_WINDOW)
 		return false;
 	qp->peer->full_cost = FNS_MAX(qp->peer->full_cost, cost);
 	if (!fns_peer_may_send(qp->peer, cost)) {
@@ -357,6 +366,14 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 
 	if (fns_unlikely(r->probing))
 		probe_go_on(qp);
+	if (fns_unlikely(r->scheme == FNS_SCHEME_OPEN))
+		fns_irn_decide(qp);
+	if (fns_unlikely(r->irn_tx || r->resend_una || r->resending)) {
+		enum fns_tx_result res = fns_irn_resend(qp);
+
+		if (res != FNS_TX_IDLE || fns_irn_has_more(r))
+			return res;
+	}
 	while (qp->deficit > 0) {
 		enum fns_wc_status status = FNS_WC_SUCCESS;
 		uint32_t n = 1, cost, len = 0;
@@ -402,7 +419,7 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 			return FNS_TX_IDLE;
 		again = psn_diff(r->psn, r->max_psn) < 0;
 		ack_req = fns_rc_has_response(w) || wants_ack(qp, w, r->seg, cost);
-		switch (emit(qp, w, qp->sq.cur, r->seg, again, ack_req, &status)) {
+		switch (fns_rc_emit(qp, w, qp->sq.cur, r->seg, again, ack_req, &status)) {
 		case FNS_GATHER_OK:
 			break;
 		case FNS_GATHER_WAIT:
@@ -414,7 +431,7 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 			return FNS_TX_IDLE;
 		}
 		if (again)
-			note_retransmit(qp);
+			fns_rc_note_retransmit(qp);
 		sent(qp, w, n, cost, len, ack_req);
 		if (fns_unlikely(qp->cc_on_sent))
 			fns_rc_cc_sent(qp);

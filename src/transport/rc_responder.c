@@ -6,7 +6,7 @@
  * commit (placed_psn + 1). Datapath 6/9 and 7/9.
  */
 #include "base/assert.h"
-#include "transport/rc.h"
+#include "transport/irn.h"
 
 /* How a request packet fares. */
 enum verdict {
@@ -23,6 +23,11 @@ static void commit(struct fns_qp *qp, struct fns_rxop *op);
 static void data_done(struct fns_rxop *op)
 {
 	fns_recv_drain(op->qp, commit);
+}
+
+void fns_rc_drain(struct fns_qp *qp)
+{
+	fns_recv_drain(qp, commit);
 }
 
 /* Queues a NAK behind all packets accepted before. The AETH's PSN is the one expected. */
@@ -349,10 +354,11 @@ static bool refuse(struct fns_qp *qp, struct fns_rxop *op, enum verdict v, enum 
 	return false;
 }
 
-/* The PSN expected. True: the view was kept. */
-static bool execute(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *view)
+bool fns_rc_execute(
+	struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *view, struct fns_irn_slot *slot)
 {
 	enum fns_wc_status recv_status = FNS_WC_SUCCESS;
+	const uint8_t *payload = h->payload;
 	uint32_t f = h->info->flags;
 	enum verdict v;
 	struct fns_rxop *op;
@@ -380,18 +386,25 @@ static bool execute(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *vi
 		return refuse(qp, op, v, recv_status);
 
 	op->psn = h->psn;
-	op->ack_req = h->ack_req;
+	op->ack_req = h->ack_req || slot;
 	op->ends_message = f & (FNS_OPF_LAST | FNS_OPF_ONLY | FNS_OPF_READ_REQ | FNS_OPF_ATOMIC);
 	if (((f & FNS_OPF_SEND) && op->ends_message) || (f & FNS_OPF_IMM))
 		fns_recv_complete(qp, op, h);
 	qp->rsp.epsn = psn_add(qp->rsp.epsn, op->npsn);
+	if (view && kind == FNS_RXOP_DATA)
+		fns_rxop_hold(op, view);
+	if (fns_unlikely(qp->rsp.irn != NULL)) {
+		if (slot)
+			payload = fns_irn_take(slot, op);
+		if (op->hold || !slot)
+			fns_irn_supersede(qp, op);
+	}
 	qp->rsp.nak_sent = false;
 	fns_line_add(&qp->line->rx_bytes, h->payload_len);
 	fns_recv_queue(qp, op);
 	if (kind == FNS_RXOP_DATA) {
-		fns_rxop_hold(op, view);
-		fns_recv_place(qp, op, h->payload, data_done);
-		return true;
+		fns_recv_place(qp, op, payload, data_done);
+		return view != NULL;
 	}
 	fns_recv_drain(qp, commit);
 	return false;
@@ -469,6 +482,12 @@ static void duplicate(struct fns_qp *qp, const struct fns_hdr *h)
 		fns_rc_respond_ack(qp);
 }
 
+void fns_rc_sequence_nak(struct fns_qp *qp)
+{
+	if (!qp->rsp.nak_sent)
+		queue_nak(qp, FNS_AETH_NAK | FNS_NAK_PSN_SEQUENCE);
+}
+
 bool fns_rc_responder_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
 {
 	struct fns_responder *r = &qp->rsp;
@@ -486,14 +505,15 @@ bool fns_rc_responder_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_vie
 		fns_qp_expose(qp);
 	}
 	d = psn_diff(h->psn, r->epsn);
-	if (fns_likely(d == 0))
-		return execute(qp, h, v);
+	if (fns_likely(d == 0 && !r->irn))
+		return fns_rc_execute(qp, h, v, NULL);
 	if (d < 0) {
 		duplicate(qp, h);
 		return false;
 	}
+	if (h->selective || r->irn)
+		return fns_irn_rx(qp, h, v);
 	fns_count(qp->nic->stats, FNS_C_drop_psn);
-	if (!r->nak_sent)
-		queue_nak(qp, FNS_AETH_NAK | FNS_NAK_PSN_SEQUENCE);
+	fns_rc_sequence_nak(qp);
 	return false;
 }

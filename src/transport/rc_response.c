@@ -5,7 +5,7 @@
  * when asked for again.
  */
 #include "base/assert.h"
-#include "transport/rc.h"
+#include "transport/irn.h"
 
 bool fns_rc_respond(struct fns_qp *qp, const struct fns_rsp *rsp)
 {
@@ -55,6 +55,25 @@ static void count_tx(struct fns_qp *qp, const struct fns_frame *f)
 	fns_line_add(&qp->line->tx_bytes, f->payload_len);
 }
 
+/* An acknowledgement, while there is something behind a gap: it says what. */
+static enum fns_gather add_sack(struct fns_qp *qp, const struct fns_rsp *e, struct fns_hdr *h,
+	struct fns_frame *f, void **buf)
+{
+	struct fns_sack sack;
+
+	if (e->kind != FNS_RSP_ACK || !fns_irn_report(qp, &sack))
+		return FNS_GATHER_OK;
+	*buf = fns_pool_get(&qp->nic->stage);
+	if (!*buf)
+		return FNS_GATHER_RETRY;
+	h->opcode = FNS_OP_SACK;
+	f->payload_len = fns_sack_build(*buf, &sack);
+	f->nsg = 1;
+	fns_txq_sgs(qp->nic)[0] = (struct fns_sg){.addr = *buf, .len = f->payload_len};
+	fns_count(qp->nic->stats, FNS_C_irn_sacks_sent);
+	return FNS_GATHER_OK;
+}
+
 /* One packet of e. */
 static enum fns_gather emit(struct fns_qp *qp, struct fns_rsp *e)
 {
@@ -93,6 +112,9 @@ static enum fns_gather emit(struct fns_qp *qp, struct fns_rsp *e)
 		break;
 	default:
 		h.opcode = FNS_OP_ACK;
+		if (fns_unlikely(qp->rsp.irn != NULL) &&
+			add_sack(qp, e, &h, f, &buf) != FNS_GATHER_OK)
+			return FNS_GATHER_RETRY;
 		fns_count(nic->stats, FNS_C_acks_sent);
 		break;
 	}

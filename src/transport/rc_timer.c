@@ -4,7 +4,7 @@
  * RNR wait, pacing and the congestion control. It is set lazily: when it fires it looks at what is
  * really due, so that an acknowledgement costs no timer operation.
  */
-#include "transport/rc.h"
+#include "transport/irn.h"
 
 /* The timeout is T by the attribute; the specification lets it fire between T and 4T, and a starved
  * software peer needs the slack. */
@@ -30,7 +30,8 @@ static uint64_t rto_at(const struct fns_qp *qp)
 static uint64_t probe_at(const struct fns_qp *qp)
 {
 	const struct fns_requester *r = &qp->req;
-	uint64_t wait = FNS_MAX(4 * r->srtt_ns, FNS_PROBE_MIN_NS) << 2 * r->probes;
+	uint64_t least = r->scheme == FNS_SCHEME_IRN ? FNS_IRN_PROBE_NS : FNS_PROBE_MIN_NS;
+	uint64_t wait = FNS_MAX(4 * r->srtt_ns, least) << 2 * r->probes;
 
 	if (!outstanding(qp) || r->probes >= FNS_PROBES)
 		return UINT64_MAX;
@@ -86,6 +87,8 @@ void fns_rc_timer(struct fns_qp *qp)
 	} else if (now >= probe_at(qp)) {
 		fns_rc_probe(qp);
 		r->probes++;
+		if (r->scheme == FNS_SCHEME_IRN)
+			fns_irn_doubt(qp);
 	}
 	if (now >= qp->cc_out.timer_ns) {
 		qp->cc_out.timer_ns = FNS_CC_NEVER;

@@ -202,7 +202,12 @@ void fns_recv_place(struct fns_qp *qp, struct fns_rxop *op, const uint8_t *src,
 {
 	struct fns_list *it;
 
-	if (!qp->nic->dma->ops->caps.ordered)
+	if (!qp->nic->dma->ops->caps.ordered) {
+		if (fns_unlikely(qp->rsp.orphans)) {
+			op->src = src;
+			op->done = done;
+			return;
+		}
 		fns_list_for_each (it, &qp->rsp.ops) {
 			struct fns_rxop *e = fns_container_of(it, struct fns_rxop, node);
 
@@ -214,6 +219,7 @@ void fns_recv_place(struct fns_qp *qp, struct fns_rxop *op, const uint8_t *src,
 				return; /* fns_recv_drain() places it */
 			}
 		}
+	}
 	fns_rxop_place(op, src, done);
 }
 
@@ -240,6 +246,8 @@ void fns_recv_drain(struct fns_qp *qp, void (*commit)(struct fns_qp *qp, struct 
 			if (!atomic_run(op))
 				return;
 		} else if (op->kind == FNS_RXOP_DATA && !op->submitted && alive) {
+			if (fns_unlikely(qp->rsp.orphans))
+				return; /* they may share bytes with it */
 			fns_rxop_place(op, op->src, op->done);
 			continue; /* done inside means: committed as well */
 		} else if (op->pending) {

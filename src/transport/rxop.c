@@ -19,6 +19,7 @@ struct fns_rxop *fns_rxop_get(struct fns_qp *qp, enum fns_rxop_kind kind)
 	op->nic = qp->nic;
 	op->qp = qp;
 	op->view.buf = NULL;
+	op->hold = NULL;
 	op->nref = op->nprefix = op->pending = 0;
 	op->kind = (uint8_t)kind;
 	op->syndrome = 0;
@@ -44,6 +45,8 @@ void fns_rxop_put(struct fns_rxop *op)
 	fns_assert(op->pending == 0);
 	if (op->view.buf)
 		nic->wire->ops->rx_release(nic->wire, &op->view);
+	if (fns_unlikely(op->hold != NULL))
+		fns_pool_put(&nic->irn_hold, op->hold);
 	op->qp->app->rxops--;
 	fns_pool_put(&nic->rxops, op);
 	fns_qp_op_done(op->qp);

@@ -296,7 +296,7 @@ def hosts_know_each_other(lab):
             addr = other.addr6 if six else other.addr
             lab.wait_for(lambda: known(h, addr).get("kind") == "flexins", 15, f"{addr} is not known as FlexiNS")
             p = known(h, addr)
-            lab.expect(p["receive_buffer"] == size[other] and p["extensions"] == ["credit"] and p["icrc"] == ["standard"], f"known: {p}")
+            lab.expect(p["receive_buffer"] == size[other] and p["extensions"] == ["credit", "sack"] and p["icrc"] == ["standard"], f"known: {p}")
             lab.expect(f"{addr} " in lab.command(h, "status") and f"receive buffer {size[other]} B" in lab.command(h, "status"),
                        "the text form does not say it")
         lab.finish_pair(s, c, 30)
@@ -434,6 +434,7 @@ def mode_options(lab):
                             ("--pipe=bell", {}, "--pipe='bell': expected phase"), ("", {"FLEXINS_TX": "x"}, "FLEXINS_TX='x': expected"),
                             ("", {"FLEXINS_RX": "x"}, "FLEXINS_RX='x': expected"), ("", {"FLEXINS_PIPE": "x"}, "FLEXINS_PIPE='x': expected"),
                             ("--cc=vegas", {}, "--cc: no congestion control 'vegas'; there are: static_window, dcqcn"),
+                            ("--transport=tcp", {}, "--transport='tcp': expected irn or gbn"),
                             ("", {"FLEXINS_CC": "swift:target_us=0"}, "FLEXINS_CC: swift: 'target_us=0': expected target_us=N with N from 1"),
                             ("--rx=ring --wire=shm", {}, "shared memory has no receive buffers"),
                             ("--wire=shm", {"FLEXINS_RX": "ring"}, "shared memory has no receive buffers")):

@@ -31,7 +31,7 @@ def option(lab):
     lab.engine(h)
     p = lab.start(h, [lab.setup.flexins, "run", "--placement=service", "--", "ibv_devinfo"])
     lab.expect(p.wait(20) == 0 and "PORT_ACTIVE" in p.text(), "ibv_devinfo")
-    for o in ("--wire=udp", "--tx=copy", "--rx=ring", "--pipe=doorbell", "--cc=swift", "--fault=loss=1%", "--capture=/tmp/x"):
+    for o in ("--wire=udp", "--tx=copy", "--rx=ring", "--pipe=doorbell", "--cc=swift", "--transport=gbn", "--fault=loss=1%", "--capture=/tmp/x"):
         lab.expect("is not for --placement=service" in lab.command(h, f"run --placement=service {o} -- true", status=2), o)
     daemon = os.path.join(os.path.dirname(lab.setup.flexins), "flexinsd")
     p = lab.start(h, [daemon, "--engine"])

@@ -162,7 +162,7 @@ static void ownership_and_kind(void **state)
 	}
 	assert_int_equal(on(r, FNS_CTL_CLIENT_CLOSE, s.client, 0), 0);
 	assert_int_equal(on(r, FNS_CTL_CLIENT_CLOSE, s.client, 0), -EINVAL);
-	assert_int_equal(on(r, FNS_CTL_AH_DESTROY + 1, r->client, 0), -EOPNOTSUPP);
+	assert_int_equal(on(r, FNS_CTL_QP_SET_CC + 1, r->client, 0), -EOPNOTSUPP);
 	free(s.ring);
 	rig_destroy(r);
 }

@@ -174,6 +174,7 @@ static uint32_t plausible(
 	if (pick(t, 50) == 0)
 		h.psn = (uint32_t)fns_rng_u64(&t->rng) & FNS_PSN_MASK;
 	h.ack_req = pick(t, 2);
+	h.selective = pick(t, 4) == 0;
 	h.solicited = pick(t, 2);
 	h.syndrome = pick(t, 3) ? 0x1f : (uint8_t)fns_rng_u64(&t->rng);
 	h.va = (uintptr_t)t->r->mem + (pick(t, RIG_MEM + 64) & (pick(t, 4) ? ~7ull : ~0ull));
@@ -196,7 +197,7 @@ static uint32_t plausible(
 }
 
 struct tally {
-	uint64_t drops, dups, naks, fatal, acks, stale, implied;
+	uint64_t drops, dups, naks, kept, fatal, acks, stale, implied;
 	uint32_t epsn, una;
 };
 
@@ -205,6 +206,7 @@ static struct tally tally(const struct rig *r, const struct fns_qp *qp)
 	return (struct tally){.drops = drops(r),
 		.dups = rig_count(r, FNS_C_rc_duplicates),
 		.naks = rig_count(r, FNS_C_rc_seq_naks_sent) + rig_count(r, FNS_C_rc_rnr_naks_sent),
+		.kept = rig_count(r, FNS_C_irn_early),
 		.fatal = rig_count(r, FNS_C_rc_fatal_naks_sent),
 		.acks = rig_count(r, FNS_C_acks_received),
 		.stale = rig_count(r, FNS_C_drop_stale_ack),
@@ -234,7 +236,7 @@ static void accounted(const struct rig *r, const struct fns_qp *qp, uint8_t type
 			assert_int_equal(b.acks, a->acks + 1);
 		return;
 	}
-	fates = (unsigned)(moved + (b.dups - a->dups) + (b.naks - a->naks));
+	fates = (unsigned)(moved + (b.dups - a->dups) + (b.naks - a->naks) + (b.kept - a->kept));
 	/* What was accepted or seen before may still be refused: memory fails, a READ's key is
 	 * looked at again. */
 	assert_in_range(b.fatal - a->fatal, 0, 1);
