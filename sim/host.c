@@ -147,7 +147,7 @@ static uint32_t arena_size(const struct sim_world *w, uint32_t nqp)
 		return FNS_ALIGN_UP(w->p.arena + SIM_GUARD, 4096);
 	if (w->p.srq)
 		need += 1u << 20;
-	if (w->p.type != FNS_QPT_RC)
+	if (w->p.type != FNS_QPT_RC || w->p.greedy)
 		return SIM_ARENA;
 	return FNS_MIN(FNS_MAX(FNS_ALIGN_UP(need, 4096), 256u << 10), SIM_ARENA);
 }
@@ -172,6 +172,8 @@ struct sim_host *sim_host_create(struct sim_world *w, uint32_t idx, uint32_t nqp
 	h->depth = (uint32_t)sim_rand(&h->rng, 2, fns_rng_below(&h->rng, 2) ? 6 : 24);
 	if (w->p.depth)
 		h->depth = w->p.depth;
+	if (w->p.greedy)
+		h->depth = SIM_DEPTH;
 	h->advance_at = UINT64_MAX;
 	h->nqp_planned = nqp;
 	h->arena = arena_size(w, nqp);
@@ -383,6 +385,10 @@ void sim_cq_create(struct sim_host *h, uint32_t log2)
 	cq->events = fns_rng_below(&h->rng, 4) == 0;
 	if (fns_rng_below(&h->rng, 4) == 0)
 		cq->poll_delay_ns = (uint32_t)sim_rand(&h->rng, 100, 20000);
+	if (h->w->p.greedy) {
+		cq->events = false;
+		cq->poll_delay_ns = 0;
+	}
 	m.cq.ring = (uint64_t)(uintptr_t)cq->ring;
 	m.cq.channel = cq->events ? h->ncq + 1 : 0;
 	m.cq.log2 = log2;
@@ -422,6 +428,8 @@ struct sim_qp *sim_qp_create(
 	q->sig_all = fns_rng_below(&h->rng, 4) == 0;
 	/* one draw a statement: the order within an expression is the compiler's */
 	q->cap.max_send_wr = (uint32_t)sim_rand(&h->rng, 2, h->depth);
+	if (h->w->p.greedy)
+		q->cap.max_send_wr = h->depth;
 	q->cap.max_recv_wr = srq ? 0 : (uint32_t)sim_rand(&h->rng, 2, h->depth);
 	q->cap.max_send_sge = (uint32_t)sim_rand(&h->rng, 1, 4);
 	q->cap.max_recv_sge = (uint32_t)sim_rand(&h->rng, 1, 4);
@@ -535,6 +543,8 @@ void sim_qp_connect(struct sim_qp *a, struct sim_qp *b)
 	a->mtu_code = b->mtu_code = (uint32_t)sim_rand(&w->rng, 1, 5);
 	if (w->p.mtu_code)
 		a->mtu_code = b->mtu_code = w->p.mtu_code;
+	if (w->p.greedy)
+		a->mtu_code = b->mtu_code = 5;
 	a->pmtu = b->pmtu = 128u << a->mtu_code;
 	a->max_rd = (uint32_t)sim_rand(&w->rng, 1, 16);
 	b->max_rd = (uint32_t)sim_rand(&w->rng, 1, 16);

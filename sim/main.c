@@ -43,13 +43,14 @@ static void say_result(const struct sim_scenario *s, uint64_t seed, const struct
 	const struct sim_net_stats *n = &r->net;
 	unsigned i;
 
-	printf("%s seed %llu: %llu us, %llu events, %llu packets, %llu requests, %llu errors, "
+	printf("%s seed %llu: work %llu us, all %llu us, %llu events, %llu packets, %llu requests, %llu errors, "
 	       "%llu retransmits, %llu timeouts; queue %u B, %llu marks, %llu pauses, drops:",
-		s->name, (unsigned long long)seed, (unsigned long long)r->now_ns / 1000,
-		(unsigned long long)r->events, (unsigned long long)r->packets,
-		(unsigned long long)r->wrs, (unsigned long long)r->errors,
-		(unsigned long long)r->retransmits, (unsigned long long)r->timeouts, n->queue_max,
-		(unsigned long long)n->ecn_marked, (unsigned long long)n->pauses);
+		s->name, (unsigned long long)seed, (unsigned long long)r->work_ns / 1000,
+		(unsigned long long)r->now_ns / 1000, (unsigned long long)r->events,
+		(unsigned long long)r->packets, (unsigned long long)r->wrs,
+		(unsigned long long)r->errors, (unsigned long long)r->retransmits,
+		(unsigned long long)r->timeouts, n->queue_max, (unsigned long long)n->ecn_marked,
+		(unsigned long long)n->pauses);
 	for (i = 0; i < SIM_DROPS; i++)
 		if (n->drop[i])
 			printf(" %s %llu", sim_drop_name(i), (unsigned long long)n->drop[i]);

@@ -612,10 +612,11 @@ static bool post_one(struct sim_qp *q)
 		to_sges(h, wr.sge, wr.nsge, sge);
 	}
 	wr.wr_id = d.wr_id = ++h->next_wr_id;
-	wr.signaled = flush || q->sig_all || must_signal(q) || fns_rng_below(&h->rng, 2);
+	wr.signaled = flush || q->sig_all || must_signal(q) || h->w->p.greedy ||
+		      fns_rng_below(&h->rng, 2);
 	if (wr.signaled && (!q->sig_all || fns_rng_below(&h->rng, 2)))
 		flags |= FNS_WRF_SIGNALED;
-	if (fns_rng_below(&h->rng, 8) == 0)
+	if (fns_rng_below(&h->rng, 8) == 0 && !h->w->p.greedy)
 		flags |= FNS_WRF_FENCE;
 	if (fns_rng_below(&h->rng, 4) == 0)
 		flags |= FNS_WRF_SOLICITED;
@@ -684,5 +685,7 @@ void sim_app(struct sim_qp *q)
 	q->next_app = before == q->posted + q->rposted
 			      ? FNS_MIN(q->next_app * 2 + 1000, SIM_APP_WAIT_NS)
 			      : wake_pace(q);
+	if (w->p.greedy)
+		q->next_app = FNS_MIN(q->next_app, 1000);
 	sim_app_later(q, q->next_app);
 }

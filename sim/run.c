@@ -269,7 +269,8 @@ static void blame(struct sim_world *w, const char *what)
 
 static void work(struct sim_world *w)
 {
-	uint64_t limit = w->now + (w->scenario->limit_ns ? w->scenario->limit_ns : LIMIT_NS);
+	uint64_t start = w->now,
+		 limit = w->now + (w->scenario->limit_ns ? w->scenario->limit_ns : LIMIT_NS);
 
 	/* whether all is done needs a look at every queue pair: not after every event */
 	while (!w->failed && ((w->events & 15 && w->nheap) || !finished(w))) {
@@ -278,6 +279,7 @@ static void work(struct sim_world *w)
 		else if (!sim_step(w))
 			blame(w, "nothing happens any more");
 	}
+	w->work_ns = w->now - start;
 }
 
 void sim_expect_failure(struct sim_qp *q)
@@ -440,6 +442,7 @@ static void sum_up(struct sim_world *w, struct sim_result *r)
 		.packets = w->packets,
 		.wrs = w->wrs,
 		.errors = w->errors,
+		.work_ns = w->work_ns,
 		.net = w->net.stats};
 	for (i = 0; i < w->nhosts; i++) {
 		r->timeouts += atomic_load(&w->host[i]->stats->counter[FNS_C_rc_timeouts]);

@@ -83,26 +83,25 @@ AGAIN_LOSSY(l_srq, "srq_shared")
 
 /* --- what it is for --- */
 
-/* One flow at 100 Gb/s, 10 us there and back, long WRITEs. */
+/* One flow at 100 Gb/s, 10 us there and back, bulk. */
 static void p_long(struct sim_world *w, struct sim_params *p)
 {
 	agree(w, p);
 	p->hello_ns = 10;
 	p->topo = "pair";
+	p->pattern = SIM_TO_FIRST;
 	p->pairs_lo = p->pairs_hi = 1;
-	p->one_sided = true;
-	p->wide = true;
+	p->one_sided = p->wide = p->greedy = true;
 	p->rcvbuf = 4u << 20;
-	p->full_ppm = p->jitter_ns = 0;
-	p->egress_bytes = 40000;
+	p->full_ppm = p->jitter_ns = p->loss_ppm = 0;
+	p->egress_bytes = 0;
 	p->ps_per_byte = 80;
 	p->delay_ns = 5000;
-	p->pace_ns = 200;
-	p->max_len = SIM_MAX_MSG;
+	p->pace_ns = 50;
+	p->max_len = 16384;
 	p->bulk_ppm = 1000000;
-	p->wrs_lo = p->wrs_hi = 2000;
+	p->wrs_lo = p->wrs_hi = 3000;
 	p->timeout_lo = p->timeout_hi = 9;
-	p->loss_ppm = 0;
 	for (unsigned i = 0; i < SIM_W_COUNT; i++)
 		p->weight[i] = i == SIM_W_WRITE;
 }
@@ -117,13 +116,6 @@ static void p_long_gbn(struct sim_world *w, struct sim_params *p)
 {
 	p_long_loss(w, p);
 	p->irn = false;
-}
-
-static void p_long_send(struct sim_world *w, struct sim_params *p)
-{
-	p_long_loss(w, p);
-	p->weight[SIM_W_WRITE] = 0;
-	p->weight[SIM_W_SEND] = 1;
 }
 
 static void p_long_read(struct sim_world *w, struct sim_params *p)
@@ -176,7 +168,6 @@ const struct sim_scenario sim_irn_scenarios[] = {
 	LOSSY(l_srq, "... a shared receive queue, with loss"),
 	{"irn_long", "... one long flow", p_long, NULL, NULL, NULL, 0},
 	{"irn_long_loss", "... one long flow, 1 % lost", p_long_loss, NULL, NULL, NULL, 0},
-	{"irn_long_send", "... one long flow of SENDs, 1 % lost", p_long_send, NULL, NULL, NULL, 0},
 	{"irn_long_read", "... one long flow of READs, 1 % lost", p_long_read, NULL, NULL, NULL, 0},
 	{"irn_long_gbn", "go back N, one long flow, 1 % lost", p_long_gbn, NULL, NULL, NULL, 0},
 };

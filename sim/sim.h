@@ -126,8 +126,9 @@ struct sim_params {
 	const struct fns_cc_choice *cc_choice; /* instead of cc, where a name does not do */
 	uint32_t cnp_ns;                       /* as in fns_engine_cfg */
 	uint32_t standard;                     /* hosts, a bit each, that are no FlexiNS */
-	bool irn;                              /* selective repeat where the hello allows it */
-	bool wide;                             /* no engine has narrow windows of its own */
+	bool greedy; /* applications never keep the network waiting; PMTU 4096 */
+	bool irn;    /* selective repeat where the hello allows it */
+	bool wide;   /* no engine has narrow windows of its own */
 	/* not drawn: */
 	uint32_t peer_budget; /* as in fns_engine_cfg; 0: its default */
 	uint32_t arena;       /* bytes of memory of each host; 0: what its work needs */
@@ -170,6 +171,7 @@ struct sim_result {
 	char failure[400];
 	uint64_t hash, now_ns, events, packets, wrs, errors;
 	uint64_t timeouts, retransmits;
+	uint64_t work_ns; /* from the first request to the last completion */
 	struct sim_net_stats net;
 };
 
@@ -244,6 +246,7 @@ struct sim_world {
 	bool sim_dma;
 	bool ending; /* the work is over, faults may be expected */
 	bool quiet;  /* no more posting */
+	uint64_t work_ns;
 	unsigned nhosts;
 	struct sim_host *host[SIM_HOSTS];
 	struct sim_net net;
