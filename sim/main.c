@@ -35,7 +35,10 @@ static void say_replay(int sig)
 
 static const char *dma_flag(int dma)
 {
-	return dma == SIM_DMA_DIRECT ? " --dma direct" : dma == SIM_DMA_SIM ? " --dma sim" : "";
+	static const char *const flags[] = {"", " --dma direct", " --dma sim", "", " --swap-cc",
+		" --dma direct --swap-cc", " --dma sim --swap-cc", ""};
+
+	return flags[dma & 7];
 }
 
 static void say_result(const struct sim_scenario *s, uint64_t seed, const struct sim_result *r)
@@ -44,13 +47,13 @@ static void say_result(const struct sim_scenario *s, uint64_t seed, const struct
 	unsigned i;
 
 	printf("%s seed %llu: work %llu us, all %llu us, %llu events, %llu packets, %llu requests, %llu errors, "
-	       "%llu retransmits, %llu timeouts; queue %u B, %llu marks, %llu pauses, drops:",
+	       "%llu retransmits, %llu timeouts, %llu swaps; queue %u B, %llu marks, %llu pauses, drops:",
 		s->name, (unsigned long long)seed, (unsigned long long)r->work_ns / 1000,
 		(unsigned long long)r->now_ns / 1000, (unsigned long long)r->events,
 		(unsigned long long)r->packets, (unsigned long long)r->wrs,
 		(unsigned long long)r->errors, (unsigned long long)r->retransmits,
-		(unsigned long long)r->timeouts, n->queue_max, (unsigned long long)n->ecn_marked,
-		(unsigned long long)n->pauses);
+		(unsigned long long)r->timeouts, (unsigned long long)r->swaps, n->queue_max,
+		(unsigned long long)n->ecn_marked, (unsigned long long)n->pauses);
 	for (i = 0; i < SIM_DROPS; i++)
 		if (n->drop[i])
 			printf(" %s %llu", sim_drop_name(i), (unsigned long long)n->drop[i]);
@@ -137,10 +140,10 @@ static int usage(void)
 	unsigned i;
 
 	fprintf(stderr,
-		"flexins-sim [--scenario NAME] [--seed N | --seeds A..B] [--dma direct|sim] [--trace] [--hash]\n"
-		"            [--verbose] [--jobs N] [--keep-going N]\n"
-		"flexins-sim --soak SECONDS [--scenario NAME] [--seed FIRST] [--dma direct|sim] [--jobs N] "
-		"[--keep-going N]\nScenarios:\n");
+		"flexins-sim [--scenario NAME] [--seed N | --seeds A..B] [--dma direct|sim] [--swap-cc] [--trace]\n"
+		"            [--hash] [--verbose] [--jobs N] [--keep-going N]\n"
+		"flexins-sim --soak SECONDS [--scenario NAME] [--seed FIRST] [--dma direct|sim] [--swap-cc]\n"
+		"            [--jobs N] [--keep-going N]\nScenarios:\n");
 	for (i = 0; (s = sim_scenario_at(i)); i++)
 		fprintf(stderr, "  %-22s %s\n", s->name, s->text);
 	return 2;
@@ -149,9 +152,9 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	static const struct option longopts[] = {{"scenario", 1, NULL, 'n'}, {"seed", 1, NULL, 's'},
-		{"seeds", 1, NULL, 'S'}, {"dma", 1, NULL, 'd'}, {"trace", 0, NULL, 't'},
-		{"hash", 0, NULL, 'h'}, {"verbose", 0, NULL, 'v'}, {"jobs", 1, NULL, 'j'},
-		{"keep-going", 1, NULL, 'k'}, {"soak", 1, NULL, 'o'}, {0}};
+		{"seeds", 1, NULL, 'S'}, {"dma", 1, NULL, 'd'}, {"swap-cc", 0, NULL, 'w'},
+		{"trace", 0, NULL, 't'}, {"hash", 0, NULL, 'h'}, {"verbose", 0, NULL, 'v'},
+		{"jobs", 1, NULL, 'j'}, {"keep-going", 1, NULL, 'k'}, {"soak", 1, NULL, 'o'}, {0}};
 	struct options o = {.from = 0, .to = 20};
 	char *dots;
 	int c;
@@ -173,7 +176,11 @@ int main(int argc, char **argv)
 			o.to = strtoull(dots + 2, NULL, 0);
 			break;
 		case 'd':
-			o.dma = strcmp(optarg, "direct") == 0 ? SIM_DMA_DIRECT : SIM_DMA_SIM;
+			o.dma = (o.dma & SIM_SWAP_CC) |
+				(strcmp(optarg, "direct") == 0 ? SIM_DMA_DIRECT : SIM_DMA_SIM);
+			break;
+		case 'w':
+			o.dma |= SIM_SWAP_CC;
 			break;
 		case 't':
 			o.trace = true;

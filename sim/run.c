@@ -61,8 +61,10 @@ static struct sim_world *world_create(
 	fns_assert(w->tmp);
 	fns_rng_seed(&w->rng, w->seed);
 	w->sim_dma = fns_rng_below(&w->rng, 4) != 0;
-	if (dma != SIM_DMA_AUTO)
-		w->sim_dma = dma == SIM_DMA_SIM;
+	if ((dma & SIM_DMA_MASK) != SIM_DMA_AUTO)
+		w->sim_dma = (dma & SIM_DMA_MASK) == SIM_DMA_SIM;
+	w->swap_cc = dma & SIM_SWAP_CC;
+	fns_rng_seed(&w->swap, sim_mix(seed));
 	defaults(w, &w->p);
 	s->params(w, &w->p);
 	return w;
@@ -278,6 +280,8 @@ static void work(struct sim_world *w)
 			blame(w, "not done in time");
 		else if (!sim_step(w))
 			blame(w, "nothing happens any more");
+		else if (w->swap_cc)
+			sim_swap(w);
 	}
 	w->work_ns = w->now - start;
 }
@@ -443,6 +447,7 @@ static void sum_up(struct sim_world *w, struct sim_result *r)
 		.wrs = w->wrs,
 		.errors = w->errors,
 		.work_ns = w->work_ns,
+		.swaps = w->swaps,
 		.net = w->net.stats};
 	for (i = 0; i < w->nhosts; i++) {
 		r->timeouts += atomic_load(&w->host[i]->stats->counter[FNS_C_rc_timeouts]);

@@ -170,7 +170,7 @@ struct sim_result {
 	bool failed;
 	char failure[400];
 	uint64_t hash, now_ns, events, packets, wrs, errors;
-	uint64_t timeouts, retransmits;
+	uint64_t timeouts, retransmits, swaps;
 	uint64_t work_ns; /* from the first request to the last completion */
 	struct sim_net_stats net;
 };
@@ -179,10 +179,13 @@ struct sim_result {
 enum {
 	SIM_DMA_AUTO,
 	SIM_DMA_DIRECT,
-	SIM_DMA_SIM
+	SIM_DMA_SIM,
+	SIM_DMA_MASK = 3,
+	SIM_SWAP_CC = 4, /* beside one of those: congestion controls are swapped all the time */
 };
 
-/* One run. trace: a line per event, or NULL. False when an invariant broke. */
+/* One run. dma: one of those above, perhaps with SIM_SWAP_CC. trace: a line per event, or NULL.
+ * False when an invariant broke. */
 bool sim_run(
 	const struct sim_scenario *s, uint64_t seed, int dma, FILE *trace, struct sim_result *r);
 
@@ -244,6 +247,9 @@ struct sim_world {
 	const struct sim_scenario *scenario;
 	struct sim_params p;
 	bool sim_dma;
+	bool swap_cc;
+	struct fns_rng swap; /* of swap.c alone */
+	uint64_t swaps;
 	bool ending; /* the work is over, faults may be expected */
 	bool quiet;  /* no more posting */
 	uint64_t work_ns;
@@ -267,6 +273,8 @@ void sim_push(struct sim_world *w, uint64_t at, uint32_t kind, uint32_t host, ui
 void sim_hash(struct sim_world *w, uint64_t v);
 void sim_fail(struct sim_world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sim_trace(struct sim_world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* swap.c: now and then, another congestion control somewhere. */
+void sim_swap(struct sim_world *w);
 /* One event; false when there is none left. */
 bool sim_step(struct sim_world *w);
 /* Events up to a time. */
