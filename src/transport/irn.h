@@ -116,6 +116,22 @@ void fns_irn_decide(struct fns_qp *qp);
 void fns_irn_sacked(struct fns_qp *qp, const struct fns_sack *s);
 /* una has moved. */
 void fns_irn_progress(struct fns_qp *qp);
+/* --- responses behind one that is missing: placed as they come (irn_rsp.c) --- */
+/* Is it one that has not come yet, not too far ahead? */
+bool fns_irn_response_new(const struct fns_qp *qp, uint32_t psn);
+/* It has come, and is being placed. */
+void fns_irn_response(struct fns_qp *qp, uint32_t psn);
+/* una has moved past a response: so it does past those that came early. */
+void fns_irn_responses(struct fns_qp *qp);
+/* Was the response at una asked for again, and it must be on its way? */
+static inline bool fns_irn_asked(const struct fns_qp *qp)
+{
+	const struct fns_requester *r = &qp->req;
+
+	return r->scheme == FNS_SCHEME_IRN &&
+	       (uint32_t)(psn_diff(r->rsp_asked, r->una) - 1) < FNS_IRN_WINDOW;
+}
+
 /* Is there something to be sent again? */
 static inline bool fns_irn_has_more(const struct fns_requester *r)
 {

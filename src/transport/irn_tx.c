@@ -47,6 +47,7 @@ void fns_irn_doubt(struct fns_qp *qp)
 	for (uint32_t i = 0; x && i < FNS_IRN_WINDOW; i++)
 		x->mark[i].psn = UINT32_MAX;
 	qp->req.implied_nak = false;
+	qp->req.rsp_asked = qp->req.una;
 }
 
 static struct fns_irn_tx *state(struct fns_qp *qp)
@@ -195,6 +196,14 @@ static enum fns_gather resend(struct fns_qp *qp, uint32_t psn, uint32_t *n)
 	return FNS_GATHER_OK;
 }
 
+/* What it waited for is sent, or has arrived after all. */
+static void waited(struct fns_qp *qp)
+{
+	if (qp->req.resending)
+		fns_fetch_cancel(qp->nic, &qp->req.fetch);
+	qp->req.resending = false;
+}
+
 enum fns_tx_result fns_irn_resend(struct fns_qp *qp)
 {
 	struct fns_requester *r = &qp->req;
@@ -221,10 +230,7 @@ enum fns_tx_result fns_irn_resend(struct fns_qp *qp)
 		} else if (!x || !next_lost(qp, &psn)) {
 			if (x)
 				x->pending = false;
-			/* What it waited for has arrived after all. */
-			if (r->resending)
-				fns_fetch_cancel(nic, &r->fetch);
-			r->resending = false;
+			waited(qp);
 			return FNS_TX_IDLE;
 		}
 		switch (resend(qp, psn, &n)) {
@@ -238,9 +244,11 @@ enum fns_tx_result fns_irn_resend(struct fns_qp *qp)
 		case FNS_GATHER_ERROR:
 			return FNS_TX_IDLE;
 		}
-		r->resending = false;
+		waited(qp);
 		x = r->irn_tx;
 		if (r->resend_una || !x) {
+			if (r->resend_una)
+				r->rsp_asked = psn_add(psn, n);
 			r->resend_una = false;
 			continue;
 		}

@@ -287,6 +287,10 @@ struct fns_requester {
 	uint32_t ack_pos;          /* work request that holds una */
 	struct fns_irn_tx *irn_tx; /* while the peer has something behind a gap; else NULL */
 	bool resend_una;           /* IRN: the response at una is missing */
+	bool rsp_any;              /* ... and some of rsp_early are set */
+	uint32_t rsp_early[8];     /* responses behind it that have come, by PSN modulo 256 */
+	uint32_t rsp_high;         /* with rsp_any: one past the last of them */
+	uint32_t rsp_asked;        /* ... asked for again before this PSN */
 	bool resending;            /* IRN: waits for the payload of what is sent again */
 	bool failing;              /* work request fail_pos will fail once it is the oldest */
 	uint8_t fail_status;

@@ -32,6 +32,7 @@ static void rc_to_rts(struct fns_qp *qp)
 	struct fns_requester *r = &qp->req;
 
 	r->psn = r->max_psn = r->una = qp->attr.sq_psn & FNS_PSN_MASK;
+	r->rsp_asked = r->una;
 	r->retry_left = qp->attr.retry_cnt;
 	r->rnr_left = qp->attr.rnr_retry;
 	fns_rc_cc(qp, FNS_CC_INIT, 0, 0);

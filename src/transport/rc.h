@@ -62,6 +62,12 @@ bool fns_rc_direct_wanted(const struct fns_qp *qp, const struct fns_wqe *w);
 
 /* rc_completer.c: acknowledgements and responses. */
 bool fns_rc_completer_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v);
+/* Everything before target is acknowledged. False: the response at una is missing. */
+bool fns_rc_ack_before(struct fns_qp *qp, uint32_t target);
+/* una has moved. */
+void fns_rc_progress(struct fns_qp *qp);
+/* The response at una has come, for w. */
+void fns_rc_step_response(struct fns_qp *qp, struct fns_wqe *w);
 /* What is at una is missing: ask again, once until there is progress. */
 void fns_rc_missing(struct fns_qp *qp);
 /* The packet that measures the round trip has arrived. */

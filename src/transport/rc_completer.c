@@ -49,7 +49,7 @@ void fns_rc_retire(struct fns_qp *qp)
 	}
 }
 
-static void progress(struct fns_qp *qp)
+void fns_rc_progress(struct fns_qp *qp)
 {
 	struct fns_requester *r = &qp->req;
 
@@ -132,7 +132,7 @@ static void cursor_follow(struct fns_qp *qp)
  * Everything before target is acknowledged, except that a READ or atomic whose response is missing
  * stops it. Returns true if una reached target.
  */
-static bool ack_before(struct fns_qp *qp, uint32_t target)
+bool fns_rc_ack_before(struct fns_qp *qp, uint32_t target)
 {
 	struct fns_requester *r = &qp->req;
 	uint32_t cost = 0, before = r->una;
@@ -148,7 +148,7 @@ static bool ack_before(struct fns_qp *qp, uint32_t target)
 		step(qp, w, (uint32_t)n, &cost, &bytes);
 	}
 	if (r->una != before) {
-		progress(qp);
+		fns_rc_progress(qp);
 		cursor_follow(qp);
 		r->cost -= cost;
 		r->inflight_bytes -= bytes;
@@ -167,7 +167,7 @@ void fns_rc_missing(struct fns_qp *qp)
 {
 	struct fns_requester *r = &qp->req;
 
-	if (r->implied_nak)
+	if (r->implied_nak || fns_irn_asked(qp))
 		return;
 	r->implied_nak = true;
 	fns_count(qp->nic->stats, FNS_C_rc_implied_naks);
@@ -264,7 +264,7 @@ static void on_ack(struct fns_qp *qp, const struct fns_hdr *h)
 		return;
 	}
 	if (type == FNS_AETH_ACK) {
-		if (!ack_before(qp, psn_add(h->psn, 1)))
+		if (!fns_rc_ack_before(qp, psn_add(h->psn, 1)))
 			fns_rc_missing(qp);
 		fns_rc_retire(qp);
 		return;
@@ -274,7 +274,7 @@ static void on_ack(struct fns_qp *qp, const struct fns_hdr *h)
 		return;
 	}
 	/* Any NAK acknowledges what came before it. */
-	if (!ack_before(qp, h->psn)) {
+	if (!fns_rc_ack_before(qp, h->psn)) {
 		fns_rc_missing(qp);
 		fns_rc_retire(qp);
 		return;
@@ -302,7 +302,7 @@ static void on_sack(struct fns_qp *qp, const struct fns_hdr *h)
 		fns_count(qp->nic->stats, FNS_C_drop_stale_ack);
 		return;
 	}
-	if (!ack_before(qp, psn_add(h->psn, 1)))
+	if (!fns_rc_ack_before(qp, psn_add(h->psn, 1)))
 		fns_rc_missing(qp);
 	fns_rc_retire(qp);
 	if (qp->state == FNS_QPS_RTS || qp->state == FNS_QPS_SQD)
@@ -326,11 +326,49 @@ static void response_placed(struct fns_rxop *op)
 	fns_rxop_put(op);
 }
 
-/* Places one response's payload for the work request that holds una. True: the view was kept. */
-static bool place_response(struct fns_qp *qp, struct fns_wqe *w, struct fns_rx_view *v,
+/* The response at una has come. */
+void fns_rc_step_response(struct fns_qp *qp, struct fns_wqe *w)
+{
+	struct fns_requester *r = &qp->req;
+	uint32_t seg = (uint32_t)psn_diff(r->una, w->first_psn);
+	uint32_t chunk = fns_seg_read_chunk(qp);
+
+	r->una = psn_add(r->una, 1);
+	if (seg + 1 == w->npsn)
+		r->ack_pos++;
+	if (psn_diff(r->una, r->psn) > 0) {
+		cursor_follow(qp);
+	} else {
+		bool ends = seg + 1 == w->npsn || (seg + 1) % chunk == 0;
+
+		if (w->op == FNS_WR_READ) {
+			/* In the middle by the packet; the two ends with the last. */
+			uint32_t c = fns_rc_read_cost(qp, 3) - fns_rc_read_cost(qp, 2);
+
+			if (ends)
+				c += 2 * (fns_rc_read_cost(qp, 1) - c);
+			c = FNS_MIN(c, r->rd_cost);
+			r->rd_cost -= c;
+			qp->nic->read_cost -= c;
+		}
+		if (ends && r->rd_inflight)
+			r->rd_inflight--;
+	}
+	if (r->rd_inflight == 0) { /* what partial requests left over */
+		qp->nic->read_cost -= r->rd_cost;
+		r->rd_cost = 0;
+	}
+}
+
+/*
+ * Places one response's payload for the work request at pos. In its turn una moves, before the
+ * placement may complete and retire the work request. True: the view was kept.
+ */
+static bool place_response(struct fns_qp *qp, uint32_t pos, uint32_t psn, struct fns_rx_view *v,
 	const uint8_t *data, uint32_t off, uint32_t len)
 {
 	enum fns_wc_status status = FNS_WC_LOC_PROT_ERR;
+	struct fns_wqe *w = fns_sq_at(&qp->sq, pos);
 	struct fns_rxop *op;
 	int n;
 
@@ -341,11 +379,11 @@ static bool place_response(struct fns_qp *qp, struct fns_wqe *w, struct fns_rx_v
 		qp, w->sge, w->num_sge, off, len, FNS_ACCESS_LOCAL_WRITE, op->ref, &status);
 	if (n < 0) {
 		fns_rxop_put(op);
-		fns_rc_fail_at(qp, qp->req.ack_pos, status, 0);
+		fns_rc_fail_at(qp, pos, status, 0);
 		return false;
 	}
 	op->nref = (uint8_t)n;
-	op->wqe = qp->req.ack_pos;
+	op->wqe = pos;
 	w->pending++;
 	if (v)
 		fns_rxop_hold(op, v);
@@ -353,42 +391,17 @@ static bool place_response(struct fns_qp *qp, struct fns_wqe *w, struct fns_rx_v
 		memcpy(op->grh, data, sizeof(uint64_t));
 		data = op->grh;
 	}
-	/* una moves before the placement may complete and retire the work request. */
-	{
-		struct fns_requester *r = &qp->req;
-		uint32_t seg = (uint32_t)psn_diff(r->una, w->first_psn);
-		uint32_t chunk = fns_seg_read_chunk(qp);
-
-		r->una = psn_add(r->una, 1);
-		if (seg + 1 == w->npsn)
-			r->ack_pos++;
-		if (psn_diff(r->una, r->psn) > 0) {
-			cursor_follow(qp);
-		} else {
-			bool ends = seg + 1 == w->npsn || (seg + 1) % chunk == 0;
-
-			if (w->op == FNS_WR_READ) {
-				/* In the middle by the packet; the two ends with the last. */
-				uint32_t c = fns_rc_read_cost(qp, 3) - fns_rc_read_cost(qp, 2);
-
-				if (ends)
-					c += 2 * (fns_rc_read_cost(qp, 1) - c);
-				c = FNS_MIN(c, r->rd_cost);
-				r->rd_cost -= c;
-				qp->nic->read_cost -= c;
-			}
-			if (ends && r->rd_inflight)
-				r->rd_inflight--;
-		}
-		if (r->rd_inflight == 0) { /* what partial requests left over */
-			qp->nic->read_cost -= r->rd_cost;
-			r->rd_cost = 0;
-		}
-		progress(qp);
-		fns_rc_cc(qp, FNS_CC_ACK, len, take_rtt(r, qp->nic->now_ns));
+	if (fns_likely(psn == qp->req.una)) {
+		fns_rc_step_response(qp, w);
+		fns_rc_progress(qp);
+		fns_rc_cc(qp, FNS_CC_ACK, len, take_rtt(&qp->req, qp->nic->now_ns));
+		if (fns_unlikely(qp->req.rsp_any))
+			fns_irn_responses(qp);
 		fns_qp_wake(qp->nic, &qp->nic->read_waiters);
 		if (qp->sq.cur != qp->sq.tail)
 			fns_qp_activate(qp);
+	} else {
+		fns_irn_response(qp, psn);
 	}
 	fns_rxop_place(op, data, response_placed);
 	return v != NULL;
@@ -400,44 +413,73 @@ static bool bad_response(struct fns_qp *qp)
 	return false;
 }
 
-static bool on_response(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
+/* Is it what w was asked for? Every request asks to the end of its chunk: there the responses end,
+ * and nowhere else. */
+static bool response_fits(struct fns_qp *qp, const struct fns_wqe *w, const struct fns_hdr *h)
+{
+	uint32_t seg;
+	bool ends;
+
+	if (h->opcode == FNS_OP_ATOMIC_ACK)
+		return w->op == FNS_WR_CMP_SWAP || w->op == FNS_WR_FETCH_ADD;
+	if (w->op != FNS_WR_READ)
+		return false;
+	seg = (uint32_t)psn_diff(h->psn, w->first_psn);
+	ends = fns_seg_read_count(qp, w, seg) == 1;
+	return h->payload_len == fns_seg_len(qp, w, seg) &&
+	       !!(h->info->flags & (FNS_OPF_LAST | FNS_OPF_ONLY)) == ends;
+}
+
+static bool take_response(struct fns_qp *qp, uint32_t pos, struct fns_hdr *h, struct fns_rx_view *v)
+{
+	const struct fns_wqe *w = fns_sq_at(&qp->sq, pos);
+	uint32_t seg = (uint32_t)psn_diff(h->psn, w->first_psn);
+	uint64_t orig = h->orig;
+
+	if (h->opcode == FNS_OP_ATOMIC_ACK) {
+		place_response(qp, pos, h->psn, NULL, (const uint8_t *)&orig, 0, sizeof(orig));
+		return false;
+	}
+	return place_response(
+		qp, pos, h->psn, v, h->payload, seg * qp->pmtu, fns_seg_len(qp, w, seg));
+}
+
+/* Behind a response that is missing. */
+static bool on_early_response(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
 {
 	struct fns_requester *r = &qp->req;
 	struct fns_wqe *w;
-	uint32_t seg, len;
-	bool ends;
+	uint32_t pos;
+
+	if ((qp->state != FNS_QPS_RTS && qp->state != FNS_QPS_SQD) ||
+		!fns_irn_response_new(qp, h->psn))
+		return false;
+	w = fns_rc_locate(qp, h->psn, &pos);
+	if ((r->failing && (int32_t)(pos - r->fail_pos) >= 0) || !response_fits(qp, w, h))
+		return false; /* to be judged in its turn */
+	return take_response(qp, pos, h, v);
+}
+
+static bool on_response(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
+{
+	struct fns_requester *r = &qp->req;
 
 	if (!in_window(qp, h->psn)) {
 		fns_count(qp->nic->stats, FNS_C_drop_stale_ack);
 		return false;
 	}
-	if (!ack_before(qp, h->psn)) {
+	if (!fns_rc_ack_before(qp, h->psn)) {
 		fns_rc_missing(qp);
 		fns_rc_retire(qp);
-		return false;
+		return on_early_response(qp, h, v);
 	}
 	fns_rc_retire(qp);
 	if (qp->state == FNS_QPS_ERR || r->una != h->psn ||
 		(r->failing && r->fail_pos == r->ack_pos))
 		return false;
-	w = fns_sq_at(&qp->sq, r->ack_pos);
-	if (h->opcode == FNS_OP_ATOMIC_ACK) {
-		uint64_t orig = h->orig;
-
-		if (w->op != FNS_WR_CMP_SWAP && w->op != FNS_WR_FETCH_ADD)
-			return bad_response(qp);
-		place_response(qp, w, NULL, (const uint8_t *)&orig, 0, sizeof(orig));
-		return false;
-	}
-	if (w->op != FNS_WR_READ)
+	if (!response_fits(qp, fns_sq_at(&qp->sq, r->ack_pos), h))
 		return bad_response(qp);
-	seg = (uint32_t)psn_diff(h->psn, w->first_psn);
-	len = fns_seg_len(qp, w, seg);
-	/* Every request asks to the end of its chunk: there the responses end, and nowhere else. */
-	ends = fns_seg_read_count(qp, w, seg) == 1;
-	if (h->payload_len != len || !(h->info->flags & (FNS_OPF_LAST | FNS_OPF_ONLY)) == ends)
-		return bad_response(qp);
-	return place_response(qp, w, v, h->payload, seg * qp->pmtu, len);
+	return take_response(qp, r->ack_pos, h, v);
 }
 
 bool fns_rc_completer_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)

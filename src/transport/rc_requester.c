@@ -42,6 +42,7 @@ void fns_rc_go_back(struct fns_qp *qp)
 	fns_fetch_cancel(nic, &r->fetch);
 	fns_irn_tx_drop(qp);
 	r->probing = r->resend_una = r->resending = false;
+	r->rsp_asked = r->una;
 	qp->sq.cur = r->ack_pos;
 	r->seg = (uint32_t)psn_diff(r->una, fns_sq_at(&qp->sq, r->ack_pos)->first_psn);
 	r->psn = r->una;
