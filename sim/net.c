@@ -234,6 +234,7 @@ static void enqueue(struct sim_world *w, unsigned idx, struct sim_packet *p)
 	l->tail = &p->next;
 	l->queued += bytes;
 	l->queue_max = FNS_MAX(l->queue_max, l->queued);
+	l->queue_max_now = FNS_MAX(l->queue_max_now, l->queued);
 	if (l->node >= w->net.nhosts)
 		w->net.stats.queue_max = FNS_MAX(w->net.stats.queue_max, l->queued);
 	hold(w, p, true);

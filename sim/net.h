@@ -22,7 +22,7 @@
 #define SIM_HOPS       4u  /* switch ports on one way that telemetry tells of */
 #define SIM_WIRE_EXTRA 66u /* bytes of a packet before BTH, with preamble and gap */
 
-#define SIM_FOUND 16384u /* the last: all beyond */
+#define SIM_FOUND 65536u /* the last: all beyond */
 
 struct sim_world;
 struct sim_packet;
@@ -71,9 +71,9 @@ struct sim_port {
 	uint32_t limit, ecn; /* bytes; 0: none */
 	uint32_t ecn_hi, ecn_ppm;
 	struct sim_faults fault;
-	uint32_t queued, queue_max;
-	uint64_t tx_bytes; /* sent */
-	uint32_t held;     /* bytes that came by here and wait in the switch at the other end */
+	uint32_t queued, queue_max, queue_max_now; /* now: since somebody set it back */
+	uint64_t tx_bytes;                         /* sent */
+	uint32_t held; /* bytes that came by here and wait in the switch at the other end */
 	uint64_t paused_at;
 	uint64_t free_ps, resumed_ps, last_arrival;
 	struct sim_packet *head, **tail;

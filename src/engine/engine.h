@@ -47,7 +47,9 @@ struct fns_engine_cfg {
 	uint64_t start_ns;       /* time of creation */
 	uint8_t prefix;          /* QPN[23:16] */
 	uint32_t peer_budget;    /* bytes of a peer's receive buffer that may be in use by us; 0:
-				    by what its host says, and until then as for 212,992 */
+				    by what its host says, and until then as for 212,992;
+				    FNS_PEER_UNLIMITED: any, and a loss is not taken for a sign
+				    of a small one */
 	uint32_t read_budget;    /* the same of our own, for READ responses: fns_rcvbuf_share(),
 				    0: as for 212,992 */
 	const struct fns_cc_choice *cc; /* NULL: static window; copied, the table is borrowed */

@@ -93,19 +93,20 @@ struct fns_nic {
 	uint32_t read_chunk;          /* bytes asked for by one READ request at most */
 	uint32_t peer_budget;         /* a peer's window at first and in its buffer cost */
 	uint32_t peer_cap;            /* ... and at most, however large its buffer */
-	uint64_t cnp_ns;              /* between CNPs of one queue pair; 0: none are sent */
-	bool doorbell;                /* FNS_PIPE_DOORBELL */
-	bool stage_all;               /* not FNS_TXM_HEADER_ONLY: nothing goes in place */
-	struct fns_pool stage;        /* FNS_STAGE_BYTES each */
-	uint8_t *send_ring;           /* FNS_TXM_COPY: FNS_SEND_RING buffers; else NULL */
-	uint32_t send_next;           /* of these, free-running */
-	struct fns_pool fetches;      /* struct fns_fetch_op */
-	struct fns_pool rxops;        /* struct fns_rxop */
-	uint32_t rxops_each;          /* of these, for one application at most */
-	bool selective;               /* repeat selectively where the peer can */
-	struct fns_pool irn_rx;       /* struct fns_irn_rx */
-	struct fns_pool irn_tx;       /* struct fns_irn_tx */
-	struct fns_pool irn_hold;     /* struct fns_irn_hold */
+#define FNS_PEER_UNLIMITED UINT32_MAX
+	uint64_t cnp_ns;          /* between CNPs of one queue pair; 0: none are sent */
+	bool doorbell;            /* FNS_PIPE_DOORBELL */
+	bool stage_all;           /* not FNS_TXM_HEADER_ONLY: nothing goes in place */
+	struct fns_pool stage;    /* FNS_STAGE_BYTES each */
+	uint8_t *send_ring;       /* FNS_TXM_COPY: FNS_SEND_RING buffers; else NULL */
+	uint32_t send_next;       /* of these, free-running */
+	struct fns_pool fetches;  /* struct fns_fetch_op */
+	struct fns_pool rxops;    /* struct fns_rxop */
+	uint32_t rxops_each;      /* of these, for one application at most */
+	bool selective;           /* repeat selectively where the peer can */
+	struct fns_pool irn_rx;   /* struct fns_irn_rx */
+	struct fns_pool irn_tx;   /* struct fns_irn_tx */
+	struct fns_pool irn_hold; /* struct fns_irn_hold */
 	struct fns_ah *(*find_ah)(struct fns_nic *nic, uint32_t handle); /* NULL: no such */
 	struct fns_txq txq;
 };

@@ -165,7 +165,8 @@ void fns_peer_loss(struct fns_nic *nic, struct fns_peer *p, uint64_t rtt_ns)
 {
 	uint64_t pause = FNS_MAX(rtt_ns, 100 * FNS_NSEC_PER_USEC);
 
-	if (p->cut_at_ns && nic->now_ns < p->cut_at_ns + pause)
+	if (p->max_window == FNS_PEER_UNLIMITED ||
+		(p->cut_at_ns && nic->now_ns < p->cut_at_ns + pause))
 		return;
 	p->cut_at_ns = nic->now_ns;
 	p->window = FNS_MIN(p->window, FNS_MAX(p->window / 2, PEER_MIN_WINDOW));
