@@ -79,7 +79,7 @@ static const struct lab_scenario scenarios[] = {
 		.pattern = LAB_POISSON,
 		.rate_mbps = 100000,
 		.delay_ns = 1000,
-		.time_ns = 50 * MS,
+		.time_ns = 20 * MS,
 		LOSSLESS,
 		.sizes = &web_search,
 		.load_pm = 500,

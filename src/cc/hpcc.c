@@ -12,7 +12,8 @@
  * offer it, the window stays at what the link holds in a round trip: no control.
  *
  * Not in the paper, whose switches lose nothing: a timeout halves the window. A
- * way that changes (other ports) is measured anew from its second packet on.
+ * way that changes (other ports) is measured anew from its second packet on. A
+ * queue pair that was idle for idle_us begins anew, as a flow of the paper does.
  */
 #include "base/util.h"
 #include "cc/cc.h"
@@ -25,6 +26,7 @@ enum {
 	MAX_STAGE,
 	WAI_BYTES,
 	MIN_BYTES,
+	IDLE_US,
 	NPARAMS
 };
 
@@ -36,6 +38,8 @@ static const struct fns_cc_param params[NPARAMS] = {
 		1000},
 	[WAI_BYTES] = {"wai_bytes", "bytes", "additive increase of the window", 80, 1, 1000000},
 	[MIN_BYTES] = {"min_bytes", "bytes", "smallest window; less than a packet is paced", 64, 1,
+		1000000},
+	[IDLE_US] = {"idle_us", "us", "with nothing in flight for so long it begins anew", 200, 10,
 		1000000},
 };
 
@@ -153,16 +157,36 @@ static void ack(const struct fns_cc_ctx *ctx, struct hpcc *s, const struct fns_c
 	}
 }
 
+static void begin(const struct fns_cc_ctx *ctx, struct hpcc *s)
+{
+	s->w = s->wc = most(ctx);
+	s->u = s->stage = s->nlinks = 0;
+}
+
+/* Between packets at the rate in force, which is W / T. */
+static uint64_t gap_ns(const struct fns_cc_ctx *ctx, const struct hpcc *s, uint32_t bytes)
+{
+	return fns_muldiv(bytes + 100ull, ctx->param[RTT_NS], s->w);
+}
+
 static void on_event(struct fns_cc_ctx *ctx, const struct fns_cc_event *ev, struct fns_cc_out *out)
 {
 	struct hpcc *s = (struct hpcc *)(void *)ctx->state;
 
 	switch (ev->type) {
 	case FNS_CC_INIT:
-		s->w = s->wc = most(ctx);
+		begin(ctx, s);
 		break;
 	case FNS_CC_ACK:
 		ack(ctx, s, ev);
+		/* Idle, or paced: twice what the next packet may have to wait. */
+		if (ev->inflight == 0)
+			out->timer_ns = ev->now_ns + ctx->param[IDLE_US] * 1000 +
+					2 * gap_ns(ctx, s, ev->mtu_bytes);
+		break;
+	case FNS_CC_TIMER:
+		if (ev->inflight == 0)
+			begin(ctx, s);
 		break;
 	case FNS_CC_TIMEOUT:
 		s->wc /= 2;
@@ -183,7 +207,8 @@ const struct fns_cc_ops fns_cc_hpcc = {
 	.size = sizeof(fns_cc_hpcc),
 	.name = "hpcc",
 	.text = "window by in-band telemetry of switches (SIGCOMM 2019)",
-	.events = FNS_CC_ON(FNS_CC_INIT) | FNS_CC_ON(FNS_CC_ACK) | FNS_CC_ON(FNS_CC_TIMEOUT),
+	.events = FNS_CC_ON(FNS_CC_INIT) | FNS_CC_ON(FNS_CC_ACK) | FNS_CC_ON(FNS_CC_TIMEOUT) |
+		  FNS_CC_ON(FNS_CC_TIMER),
 	.state_bytes = sizeof(struct hpcc),
 	.nparams = NPARAMS,
 	.params = params,

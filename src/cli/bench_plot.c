@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The drawings of `flexins bench smartnic`, by gnuplot: it reads a script with its data from a pipe
- * and writes the SVG to its standard output. */
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
+/* The drawings of `flexins bench smartnic`. */
 #include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "cli/bench.h"
-#include "cli/cli.h"
+#include "cli/gnuplot.h"
 
-extern char **environ;
+struct drawing {
+	const struct fns_snic_point *pt;
+	const struct fns_snic_result *r;
+	size_t n;
+};
 
 /* What is drawn of a figure, in two panels. */
 static double panel(const struct fns_snic_point *pt, const struct fns_snic_result *r, int second)
@@ -55,10 +51,12 @@ static void draw(FILE *out, const struct fns_snic_point *pt, const struct fns_sn
 	}
 }
 
-static void script(
-	FILE *out, const struct fns_snic_point *pt, const struct fns_snic_result *r, size_t n)
+static void script(FILE *out, const void *what)
 {
-	size_t i, k, rows = 0;
+	const struct drawing *d = what;
+	const struct fns_snic_point *pt = d->pt;
+	const struct fns_snic_result *r = d->r;
+	size_t i, k, rows = 0, n = d->n;
 
 	for (i = 0; i < n; i++)
 		rows += i == 0 || pt[i].figure != pt[i - 1].figure;
@@ -76,46 +74,8 @@ static void script(
 	fputs("unset multiplot\n", out);
 }
 
-/* Starts gnuplot; 0 or errno. *in: where its script goes. */
-static int start(int svg, FILE **in, pid_t *pid)
-{
-	char *argv[] = {"gnuplot", NULL};
-	posix_spawn_file_actions_t fa;
-	int fd[2], rc;
-
-	if (pipe2(fd, O_CLOEXEC) < 0)
-		return errno;
-	posix_spawn_file_actions_init(&fa);
-	posix_spawn_file_actions_adddup2(&fa, fd[0], STDIN_FILENO);
-	posix_spawn_file_actions_adddup2(&fa, svg, STDOUT_FILENO);
-	rc = posix_spawnp(pid, "gnuplot", &fa, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&fa);
-	close(fd[0]);
-	if (rc == 0 && !(*in = fdopen(fd[1], "w")))
-		rc = errno;
-	if (rc != 0)
-		close(fd[1]);
-	return rc;
-}
-
 int fns_cli_bench_plot(const char *path, const struct fns_snic_point *pt,
 	const struct fns_snic_result *r, size_t n)
 {
-	int svg = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666), rc, status = 0;
-	FILE *in = NULL;
-	pid_t pid;
-
-	if (svg < 0)
-		return fns_cli_error(FNS_EXIT_FAILURE, "%s: %s", path, strerror(errno));
-	signal(SIGPIPE, SIG_IGN); /* gnuplot may end early; its status tells */
-	rc = start(svg, &in, &pid);
-	close(svg);
-	if (rc != 0)
-		return fns_cli_error(FNS_EXIT_FAILURE, "--svg: gnuplot: %s%s", strerror(rc),
-			rc == ENOENT ? " (package gnuplot-nox)" : "");
-	script(in, pt, r, n);
-	fclose(in);
-	if (waitpid(pid, &status, 0) != pid || status != 0)
-		return fns_cli_error(FNS_EXIT_FAILURE, "--svg: gnuplot failed");
-	return FNS_EXIT_OK;
+	return fns_cli_gnuplot(path, script, &(struct drawing){pt, r, n});
 }

@@ -20,6 +20,7 @@ static const struct {
 	{"capture", fns_cli_capture},
 	{"devices", fns_cli_devices},
 	{"fault", fns_cli_fault},
+	{"lab", fns_cli_lab},
 	{"run", fns_cli_run},
 	{"status", fns_cli_status},
 	{"version", fns_cli_version},
@@ -38,6 +39,7 @@ static const char help[] =
 	"  capture    write what a running program sends and receives to a file for Wireshark\n"
 	"  fault      lose, delay, corrupt packets of a running program; make its requests fail\n"
 	"  bench      measure the engine in memory, or on an emulated SmartNIC\n"
+	"  lab        compare congestion controls in a simulated network\n"
 	"  version    print the version\n"
 	"\n"
 	"Examples:\n"
@@ -169,7 +171,7 @@ static int dispatch(int argc, char **argv)
 			return subcommands[i].fn(argc - 1, argv + 1);
 	}
 	return fns_cli_error(FNS_EXIT_USAGE,
-		"no command '%s': expected run, devices, status, capture, fault, bench or version; to run a program: flexins run -- %s",
+		"no command '%s': expected run, devices, status, capture, fault, bench, lab or version; to run a program: flexins run -- %s",
 		name, name);
 }
 

@@ -137,6 +137,25 @@ static void another_way_is_measured_anew(void **state)
 	assert_true(r.d.out.window_bytes < BDP / 100);
 }
 
+static void after_idleness_it_begins_anew(void **state)
+{
+	struct road r;
+
+	begin(&r, PLAIN ",idle_us=100");
+	ack(&r, 0, 0, 10 * BDP);
+	r.inflight = MTU;
+	ack(&r, 10000, BDP, 10 * BDP);
+	assert_true(r.d.out.window_bytes < BDP / 10);
+	assert_true(r.d.out.timer_ns == FNS_CC_NEVER);
+	r.inflight = 0;
+	ack(&r, 10000, BDP, 10 * BDP);
+	assert_true(r.d.out.timer_ns > r.d.now + 100000);
+	drive_sleep(&r.d, 90000);
+	assert_true(r.d.out.window_bytes < BDP / 10);
+	drive_sleep(&r.d, 100000000);
+	assert_int_equal(r.d.out.window_bytes, BDP);
+}
+
 static void nonsense_from_switches(const char *text, uint64_t seed)
 {
 	struct fns_cc_hop hop[FNS_CC_HOPS];
@@ -188,6 +207,7 @@ int main(void)
 		cmocka_unit_test(increase_has_stages),
 		cmocka_unit_test(the_largest_load_counts),
 		cmocka_unit_test(another_way_is_measured_anew),
+		cmocka_unit_test(after_idleness_it_begins_anew),
 		cmocka_unit_test(it_never_talks_nonsense),
 	};
 
