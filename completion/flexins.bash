@@ -25,7 +25,7 @@ _flexins()
 	}
 
 	if ((cword == 1)); then
-		COMPREPLY=($(compgen -W "run devices status capture fault bench version --help --version" -- "$cur"))
+		COMPREPLY=($(compgen -W "run devices status capture fault bench lab version --help --version" -- "$cur"))
 		return
 	fi
 
@@ -60,6 +60,7 @@ _flexins()
 	--pipe=*) COMPREPLY=($(compgen -W "phase doorbell" -- "${cur#--pipe=}")) ;;
 	--cc=*) COMPREPLY=($(compgen -W "static_window dcqcn timely swift hpcc bbr" -- "${cur#--cc=}")) ;;
 	--transport=*) COMPREPLY=($(compgen -W "irn gbn" -- "${cur#--transport=}")) ;;
+	--json=*) COMPREPLY=($(compgen -f -- "${cur#--json=}")) ;;
 	--svg=*) COMPREPLY=($(compgen -f -- "${cur#--svg=}")) ;;
 	--port=*) ;;
 	--placement=*) COMPREPLY=($(compgen -W "inline service" -- "${cur#--placement=}")) ;;
@@ -72,6 +73,7 @@ _flexins()
 		fault) COMPREPLY=($(compgen -W "--pid= --qp= --count= --help" -- "$cur")) ;;
 		capture) COMPREPLY=($(compgen -W "--pid= --help" -- "$cur")) ;;
 		bench) COMPREPLY=($(compgen -W "--figure= --tx= --rx= --pipe= --param= --list-params --svg= --size= --burst= --cpus= --seconds= --no-icrc --json --help" -- "$cur")) ;;
+		lab) COMPREPLY=($(compgen -W "--cc= --transport= --seed= --time= --json --json= --svg= --list --help" -- "$cur")) ;;
 		devices) COMPREPLY=($(compgen -W "--iface= --json --help" -- "$cur")) ;;
 		status) COMPREPLY=($(compgen -W "--json --port= --help" -- "$cur")) ;;
 		version) COMPREPLY=($(compgen -W "--help" -- "$cur")) ;;
@@ -81,6 +83,7 @@ _flexins()
 	*)
 		case ${words[1]} in
 		bench) COMPREPLY=($(compgen -W "micro pipe smartnic" -- "$cur")) ;;
+		lab) COMPREPLY=($(compgen -W "incast dumbbell permutation websearch hadoop lossy long failing" -- "$cur")) ;;
 		fault) COMPREPLY=($(compgen -W "set show clear inject" -- "$cur")) ;;
 		capture) COMPREPLY=($(compgen -W "start stop" -- "$cur") $(compgen -f -- "$cur")) ;;
 		esac

@@ -67,6 +67,11 @@ int fns_cli_bench(int argc, char **argv)
 	return 0;
 }
 
+int fns_cli_lab(int argc, char **argv)
+{
+	return argc + !argv;
+}
+
 int fns_cli_capture(int argc, char **argv)
 {
 	return argc + !argv;

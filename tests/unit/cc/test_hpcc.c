@@ -142,8 +142,8 @@ static void after_idleness_it_begins_anew(void **state)
 	struct road r;
 
 	begin(&r, PLAIN ",idle_us=100");
-	ack(&r, 0, 0, 10 * BDP);
 	r.inflight = MTU;
+	ack(&r, 0, 0, 10 * BDP);
 	ack(&r, 10000, BDP, 10 * BDP);
 	assert_true(r.d.out.window_bytes < BDP / 10);
 	assert_true(r.d.out.timer_ns == FNS_CC_NEVER);
