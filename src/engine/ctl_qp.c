@@ -129,6 +129,7 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
 	qp->cap = m->qp.cap;
 	qp->pmtu = FNS_STAGE_BYTES;
 	qp->line = &e->nic.stats->qp[index];
+	qp->loan = fns_rng_u64(&e->rng);
 	fns_list_init(&qp->sched);
 	fns_timer_init(&qp->timer, timer_fired);
 	memset(qp->line, 0, sizeof(*qp->line));

@@ -12,6 +12,15 @@ static struct fns_qp *demux(struct fns_engine *e, const struct fns_rx_view *v, s
 		fns_count(st, FNS_C_drop_header);
 		return NULL;
 	}
+	/* Payload to be fetched: of what the wire's other end lends, SENDs of RC. */
+	if (fns_unlikely(v->lent)) {
+		if (h->payload_len || h->pad || (h->opcode & 0xe0) != FNS_TC_RC ||
+			!(h->info->flags & FNS_OPF_SEND) || (h->info->flags & FNS_OPF_IETH)) {
+			fns_count(st, FNS_C_drop_header);
+			return NULL;
+		}
+		h->payload_len = v->lent;
+	}
 	qp = fns_engine_qp(e, h->dest_qp);
 	if (fns_unlikely(!qp)) {
 		fns_count(st, FNS_C_drop_no_qp);

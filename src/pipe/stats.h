@@ -38,6 +38,11 @@
 	X(shm_rx_bytes, "bytes of those")                                                          \
 	X(direct_messages, "WRITEs and READs done in the peer's memory, without packets")          \
 	X(direct_bytes, "bytes of those")                                                          \
+	X(lent_packets, "of the packets sent, those whose payload the receiver fetches itself")    \
+	X(lent_bytes, "bytes of that payload")                                                     \
+	X(fetched_packets, "of the packets received, those whose payload was fetched")             \
+	X(fetched_bytes, "bytes of that payload")                                                  \
+	X(fetches_refused, "of those, those whose payload could not be had")                       \
 	X(drop_short, "packets shorter than their headers")                                        \
 	X(drop_icrc, "packets with a wrong ICRC")                                                  \
 	X(drop_header, "packets with a bad version, opcode or length")                             \

@@ -339,7 +339,8 @@ bool fns_irn_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v)
 	uint32_t d = (uint32_t)psn_diff(h->psn, r->epsn);
 	bool kept;
 
-	if (d >= FNS_IRN_WINDOW || (d && r->nak_sent)) {
+	/* Nobody who lends repeats selectively: wires that lend lose nothing. */
+	if (d >= FNS_IRN_WINDOW || (d && r->nak_sent) || v->lent) {
 		fns_count(qp->nic->stats, FNS_C_drop_psn);
 		return false;
 	}

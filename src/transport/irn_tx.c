@@ -181,7 +181,7 @@ static enum fns_gather resend(struct fns_qp *qp, uint32_t psn, uint32_t *n)
 	}
 	*n = (w->op == FNS_WR_READ ? fns_seg_read_count(qp, w, seg) : 1) -
 	     (uint32_t)psn_diff(psn, psn_add(w->first_psn, seg));
-	g = fns_rc_emit(qp, w, pos, seg, true, true, &status);
+	g = fns_rc_emit(qp, w, pos, seg, 1, true, true, &status);
 	if (g == FNS_GATHER_ERROR)
 		fns_rc_fail_at(qp, pos, status, 0);
 	if (g != FNS_GATHER_OK)

@@ -194,6 +194,8 @@ void fns_qp_stop(struct fns_qp *qp)
 	struct fns_nic *nic = qp->nic;
 
 	fns_txq_cancel(qp);
+	/* Called back, before completions give the memory back to the application. */
+	atomic_fetch_add_explicit(&qp->loan, 1, memory_order_release);
 	fns_timer_cancel(nic->timers, &qp->timer);
 	fns_fetch_cancel(nic, &r->fetch);
 	fns_fetch_cancel(nic, &qp->rsp.fetch);

@@ -159,6 +159,7 @@ struct fns_wqe {
 	uint8_t num_sge;
 	bool started; /* PSNs are assigned */
 	bool bulk;    /* its packets are charged as parts of a train */
+	bool lent;    /* its payload is lent, where packets are long enough (rc_lend.c) */
 	uint8_t bad;  /* status it must fail with when its turn comes, or 0 */
 	union {
 		struct fns_sqd_sge sge[1]; /* num_sge of them */
@@ -264,7 +265,7 @@ struct fns_requester {
 	uint32_t ask_psn;       /* the last packet with AckReq */
 	bool asked;             /* ... is not acknowledged; counts in peer->asks */
 	uint32_t direct_off;    /* of the message at sq.cur, so much is done by direct access */
-	uint8_t discouraged;    /* so many messages do not wait for it: it was refused */
+	uint8_t discouraged;    /* so many messages do not try that, or to lend: it was refused */
 	uint32_t rd_inflight;   /* READ and atomic requests outstanding */
 	uint32_t cost;          /* of ours in peer->inflight */
 	uint32_t rd_cost;       /* of ours in nic->read_cost */
@@ -404,6 +405,7 @@ struct fns_qp {
 	uint8_t err_status; /* in ERR, until flushed: what sq.head fails with, FNS_WC_SUCCESS: flush
 			     */
 	uint32_t err_vendor;
+	_Atomic uint64_t loan; /* the wire lends under this value: after a change nothing more */
 	struct fns_timer timer;
 	struct fns_stats_qp *line; /* of the statistics page */
 	uint32_t pmtu;             /* bytes */
@@ -602,8 +604,9 @@ static inline uint32_t fns_seg_read_chunk(const struct fns_qp *qp)
 }
 /* PSNs that the READ request at seg asks for: to the end of its chunk. */
 uint32_t fns_seg_read_count(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg);
-void fns_seg_header(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, bool ack_req,
-	struct fns_hdr *h);
+/* Of one that stands for the n packets from seg on. */
+void fns_seg_header(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, uint32_t n,
+	bool ack_req, struct fns_hdr *h);
 /* Adds to a queue pair's line of the statistics page. */
 static inline void fns_line_add(_Atomic uint64_t *c, uint64_t n)
 {
@@ -621,8 +624,8 @@ struct fns_rxop *fns_rxop_get(struct fns_qp *qp, enum fns_rxop_kind kind);
 void fns_rxop_hold(struct fns_rxop *op, const struct fns_rx_view *v);
 /* Releases the view, gives it back. */
 void fns_rxop_put(struct fns_rxop *op);
-/* Places grh and src over op->ref; calls done(op) now or later, exactly once, with op->result set.
- */
+/* Places grh and src over op->ref, or fetches what was lent; calls done(op) now or later, exactly
+ * once, with op->result set (-ESTALE: what was lent is not to be had). */
 void fns_rxop_place(struct fns_rxop *op, const uint8_t *src, void (*done)(struct fns_rxop *op));
 
 /* --- receiving messages, common to RC, UC and UD (recv.c) --- */

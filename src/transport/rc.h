@@ -15,9 +15,9 @@
 
 /* rc_requester.c */
 enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp);
-/* Builds and queues packet seg of w, at pos. */
+/* Builds and queues packet seg of w, at pos; n packets as one where they are lent. */
 enum fns_gather fns_rc_emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, uint32_t seg,
-	bool again, bool ack_req, enum fns_wc_status *status);
+	uint32_t n, bool again, bool ack_req, enum fns_wc_status *status);
 void fns_rc_note_retransmit(struct fns_qp *qp);
 /* The work request that a PSN sent and not acknowledged belongs to. */
 struct fns_wqe *fns_rc_locate(struct fns_qp *qp, uint32_t psn, uint32_t *pos);
@@ -32,6 +32,14 @@ void fns_rc_fail_at(
 	struct fns_qp *qp, uint32_t pos, enum fns_wc_status status, uint32_t vendor_err);
 /* Cost in the peer's buffer of packet seg of a work request; 0 for READ and atomics. */
 uint32_t fns_rc_cost(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg);
+/* Of the n packets from seg on, lent or not. */
+static inline uint32_t fns_rc_cost_of(
+	const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, uint32_t n)
+{
+	uint32_t last = fns_rc_cost(qp, w, seg + n - 1);
+
+	return n == 1 ? last : (n - 1) * fns_rc_cost(qp, w, seg) + last;
+}
 static inline bool fns_rc_has_response(const struct fns_wqe *w)
 {
 	return w->op == FNS_WR_READ || w->op == FNS_WR_CMP_SWAP || w->op == FNS_WR_FETCH_ADD;
@@ -59,6 +67,27 @@ static inline enum fns_rc_direct fns_rc_direct(struct fns_qp *qp, struct fns_wqe
 /* Would this one, as the next, wait for what is under way? Then somebody must ask for an
  * acknowledgement. */
 bool fns_rc_direct_wanted(const struct fns_qp *qp, const struct fns_wqe *w);
+
+/* rc_lend.c: SENDs whose payload the receiver fetches from our memory. */
+/* From here on one copy by the kernel beats two through a ring. */
+#define FNS_LEND_MIN 6144u
+/* At the message's start: shall it be lent? */
+bool fns_rc_lend_start(struct fns_qp *qp, const struct fns_wqe *w);
+static inline bool fns_rc_lend(struct fns_qp *qp, const struct fns_wqe *w)
+{
+	return fns_unlikely(w->length >= FNS_LEND_MIN) && fns_rc_lend_start(qp, w);
+}
+/* PSNs that the frame at seg stands for: one is carried, more are lent. */
+uint32_t fns_rc_lend_count(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg);
+/* Their bytes. */
+uint32_t fns_rc_lend_len(
+	const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, uint32_t n);
+/* Names the payload to frame f. */
+enum fns_gather fns_rc_lend_gather(struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg,
+	uint32_t n, struct fns_frame *f, enum fns_wc_status *status);
+/* The oldest message was not received, perhaps for being lent: it will be carried. True: it had
+ * been lent. */
+bool fns_rc_lend_stop(struct fns_qp *qp);
 
 /* rc_completer.c: acknowledgements and responses. */
 bool fns_rc_completer_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v);

@@ -206,7 +206,11 @@ static void on_sequence_nak(struct fns_qp *qp)
 
 	fns_count(qp->nic->stats, FNS_C_rc_seq_naks_received);
 	if (r->psn == r->una)
-		return; /* already going back to here */
+		return;             /* already going back to here */
+	if (fns_rc_lend_stop(qp)) { /* nothing was lost: no retry is spent */
+		fns_rc_go_back(qp);
+		return;
+	}
 	fns_peer_loss(qp->nic, qp->peer, r->srtt_ns);
 	fns_rc_cc(qp, FNS_CC_LOSS, 0, 0);
 	if (spend_retry(qp))

@@ -101,6 +101,7 @@ static bool start(struct fns_qp *qp, struct fns_wqe *w)
 	w->npsn = fns_seg_count(qp, w);
 	w->bulk = fns_seg_bulk(qp, w);
 	w->pending = 0;
+	w->lent = fns_rc_lend(qp, w);
 	w->started = true;
 	r->seg = 0;
 	return true;
@@ -143,7 +144,7 @@ static uint64_t fetch_key(uint32_t pos, uint32_t seg)
 }
 
 enum fns_gather fns_rc_emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, uint32_t seg,
-	bool again, bool ack_req, enum fns_wc_status *status)
+	uint32_t n, bool again, bool ack_req, enum fns_wc_status *status)
 {
 	struct fns_nic *nic = qp->nic;
 	struct fns_hdr h = {0};
@@ -153,10 +154,14 @@ enum fns_gather fns_rc_emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, 
 
 	if (!f)
 		return FNS_GATHER_RETRY;
-	fns_seg_header(qp, w, seg, ack_req, &h);
+	fns_seg_header(qp, w, seg, n, ack_req, &h);
 	h.selective = qp->req.scheme == FNS_SCHEME_IRN;
-	f->pad = h.pad;
-	if (!fns_rc_has_response(w)) {
+	if (fns_unlikely(w->lent && n > 1)) {
+		h.pad = 0;
+		g = fns_rc_lend_gather(qp, w, seg, n, f, status);
+		if (g != FNS_GATHER_OK)
+			return g;
+	} else if (!fns_rc_has_response(w)) {
 		uint32_t len = fns_seg_len(qp, w, seg);
 
 		g = fns_gather_wqe(
@@ -164,6 +169,7 @@ enum fns_gather fns_rc_emit(struct fns_qp *qp, struct fns_wqe *w, uint32_t pos, 
 		if (g != FNS_GATHER_OK)
 			return g;
 	}
+	f->pad = h.pad;
 	f->path = qp->path;
 	f->owner = qp;
 	f->psn = h.psn;
@@ -217,7 +223,7 @@ bool fns_rc_probe(struct fns_qp *qp)
 	}
 	if ((r->fetch.busy || r->fetch.ready) && r->fetch.key != fetch_key(pos, seg))
 		return false; /* the stage is taken by the next segment: it will go out and do */
-	switch (fns_rc_emit(qp, w, pos, seg, true, true, &status)) {
+	switch (fns_rc_emit(qp, w, pos, seg, 1, true, true, &status)) {
 	case FNS_GATHER_OK:
 		break;
 	case FNS_GATHER_WAIT:
@@ -282,7 +288,8 @@ static bool may_send(struct fns_qp *qp, struct fns_wqe *w, uint32_t n, uint32_t 
 	return true;
 }
 
-static bool wants_ack(struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, uint32_t cost)
+static bool wants_ack(
+	struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, uint32_t n, uint32_t cost)
 {
 	struct fns_requester *r = &qp->req;
 	struct fns_wire *wire = qp->nic->wire;
@@ -291,7 +298,7 @@ static bool wants_ack(struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, 
 	uint32_t full;
 
 	/* By the train, where a train is shorter than that. */
-	if (r->since_ack_req + 1 >= FNS_MIN(FNS_ACK_EVERY, FNS_READ_CHUNK / qp->pmtu))
+	if (r->since_ack_req + n >= FNS_MIN(FNS_ACK_EVERY, FNS_READ_CHUNK / qp->pmtu))
 		return true;
 	/*
 	 * The window is about to close, perhaps on a packet dearer than this one, or the turn to
@@ -302,7 +309,7 @@ static bool wants_ack(struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, 
 	if (left < cost + full || qp->deficit <= (int32_t)(2 * qp->pmtu) ||
 		r->inflight_bytes + 3ull * qp->pmtu > qp->cc_out.window_bytes)
 		return true;
-	if (seg + 1 != w->npsn)
+	if (seg + n != w->npsn)
 		return false;
 	/* What comes next may wait for this one. */
 	if (qp->state == FNS_QPS_SQD || (qp->sq.cur + 1 != qp->sq.tail &&
@@ -330,7 +337,7 @@ static void sent(
 	r->cost += cost;
 	qp->peer->inflight += cost;
 	r->inflight_bytes += len;
-	r->since_ack_req = ack_req ? 0 : r->since_ack_req + 1;
+	r->since_ack_req = ack_req ? 0 : r->since_ack_req + n;
 	if (ack_req)
 		fns_peer_ask(qp, psn_add(r->psn, n - 1));
 	r->psn = psn_add(r->psn, n);
@@ -413,14 +420,16 @@ enum fns_tx_result fns_rc_requester_tx(struct fns_qp *qp)
 			return FNS_TX_IDLE;
 		if (w->op == FNS_WR_READ)
 			n = fns_seg_read_count(qp, w, r->seg);
+		else if (fns_unlikely(w->lent))
+			len = fns_rc_lend_len(qp, w, r->seg, n = fns_rc_lend_count(qp, w, r->seg));
 		else if (!fns_rc_has_response(w))
 			len = fns_seg_len(qp, w, r->seg);
-		cost = fns_rc_cost(qp, w, r->seg);
+		cost = fns_rc_cost_of(qp, w, r->seg, n);
 		if (!may_send(qp, w, n, cost, len))
 			return FNS_TX_IDLE;
 		again = psn_diff(r->psn, r->max_psn) < 0;
-		ack_req = fns_rc_has_response(w) || wants_ack(qp, w, r->seg, cost);
-		switch (fns_rc_emit(qp, w, qp->sq.cur, r->seg, again, ack_req, &status)) {
+		ack_req = fns_rc_has_response(w) || wants_ack(qp, w, r->seg, n, cost);
+		switch (fns_rc_emit(qp, w, qp->sq.cur, r->seg, n, again, ack_req, &status)) {
 		case FNS_GATHER_OK:
 			break;
 		case FNS_GATHER_WAIT:

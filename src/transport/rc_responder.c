@@ -5,6 +5,8 @@
  * acknowledgement may leave. epsn runs ahead at acceptance (received_psn + 1), placed follows at
  * commit (placed_psn + 1). Datapath 6/9 and 7/9.
  */
+#include <errno.h>
+
 #include "base/assert.h"
 #include "transport/irn.h"
 
@@ -20,10 +22,7 @@ enum verdict {
 
 static void commit(struct fns_qp *qp, struct fns_rxop *op);
 
-static void data_done(struct fns_rxop *op)
-{
-	fns_recv_drain(op->qp, commit);
-}
+static void data_done(struct fns_rxop *op);
 
 void fns_rc_drain(struct fns_qp *qp)
 {
@@ -191,11 +190,41 @@ static void commit(struct fns_qp *qp, struct fns_rxop *op)
 		fns_rc_respond_ack(qp);
 }
 
+/* What the packet was to bring is not to be had: it was not received, if that can still be said.
+ * The requester is asked for it as for any that was lost, and carries it then. */
+static bool not_received(struct fns_qp *qp, struct fns_rxop *op)
+{
+	struct fns_responder *r = &qp->rsp;
+
+	if (qp->state == FNS_QPS_ERR || qp->state == FNS_QPS_RESET || r->dying ||
+		r->ops.prev != &op->node)
+		return false;
+	r->epsn = op->psn;
+	r->offset -= op->len;
+	r->in_message = r->offset ? FNS_MSG_SEND : FNS_MSG_NONE;
+	r->have_rwqe = true;
+	fns_line_add(&qp->line->rx_bytes, -(uint64_t)op->len);
+	op->has_cqe = false;
+	fns_list_remove(&op->node);
+	fns_rxop_put(op);
+	queue_nak(qp, FNS_AETH_NAK | FNS_NAK_PSN_SEQUENCE);
+	return true;
+}
+
+static void data_done(struct fns_rxop *op)
+{
+	struct fns_qp *qp = op->qp;
+
+	if (fns_unlikely(op->result == -ESTALE) && not_received(qp, op))
+		return;
+	fns_recv_drain(qp, commit);
+}
+
 /* --- checks --- */
 
 /* FIRST, MIDDLE, LAST and ONLY in their order, with the lengths they must have
  * (IBTA 9.7.4.1.5, 9.7.4.1.6). */
-static enum verdict check_sequence(const struct fns_qp *qp, const struct fns_hdr *h)
+static enum verdict check_sequence(const struct fns_qp *qp, const struct fns_hdr *h, bool lent)
 {
 	const struct fns_responder *r = &qp->rsp;
 	uint32_t f = h->info->flags;
@@ -209,6 +238,12 @@ static enum verdict check_sequence(const struct fns_qp *qp, const struct fns_hdr
 	} else if (r->in_message != class) {
 		return V_INVALID;
 	}
+	/* As many packets as would have carried it. */
+	if (fns_unlikely(lent))
+		return h->payload_len > qp->pmtu && ((f & (FNS_OPF_LAST | FNS_OPF_ONLY)) ||
+							    h->payload_len % qp->pmtu == 0)
+			       ? V_ACCEPT
+			       : V_INVALID;
 	if (f & (FNS_OPF_FIRST | FNS_OPF_MIDDLE))
 		return h->payload_len == qp->pmtu ? V_ACCEPT : V_INVALID;
 	if (h->payload_len > qp->pmtu || ((f & FNS_OPF_LAST) && h->payload_len == 0))
@@ -359,6 +394,7 @@ bool fns_rc_execute(
 {
 	enum fns_wc_status recv_status = FNS_WC_SUCCESS;
 	const uint8_t *payload = h->payload;
+	const uint32_t lent = view ? view->lent : 0;
 	uint32_t f = h->info->flags;
 	enum verdict v;
 	struct fns_rxop *op;
@@ -369,7 +405,7 @@ bool fns_rc_execute(
 	op = fns_rxop_get(qp, kind);
 	if (!op)
 		return false;
-	v = check_sequence(qp, h);
+	v = check_sequence(qp, h, lent != 0);
 	if (v == V_ACCEPT)
 		v = check_rights(qp, h);
 	if (v == V_ACCEPT) {
@@ -385,6 +421,10 @@ bool fns_rc_execute(
 	if (v != V_ACCEPT)
 		return refuse(qp, op, v, recv_status);
 
+	if (fns_unlikely(lent)) {
+		op->npsn = FNS_DIV_UP(lent, qp->pmtu);
+		op->len = lent;
+	}
 	op->psn = h->psn;
 	op->ack_req = h->ack_req || slot;
 	op->ends_message = f & (FNS_OPF_LAST | FNS_OPF_ONLY | FNS_OPF_READ_REQ | FNS_OPF_ATOMIC);

@@ -82,6 +82,7 @@ void fns_rc_timer(struct fns_qp *qp)
 			r->retry_left--;
 			r->implied_nak = false;
 			r->probes = 0;
+			fns_rc_lend_stop(qp);
 			fns_rc_go_back(qp);
 		}
 	} else if (now >= probe_at(qp)) {

@@ -3,6 +3,8 @@
  * Received packets between acceptance and commit: they hold the receive buffer and the tokens of
  * their placement. Datapath 7/9: placement into host memory.
  */
+#include <errno.h>
+
 #include "base/assert.h"
 #include "transport/qp.h"
 
@@ -70,6 +72,51 @@ static void rxop_token_done(struct fns_dma_token *t, int result)
 	rxop_one_done(t->owner, t->tag, result);
 }
 
+/* What was lent, in one go. */
+static int fetch(struct fns_rxop *op)
+{
+	struct fns_wire *wire = op->nic->wire;
+	struct iovec to[FNS_MAX_SGE];
+
+	for (unsigned i = 0; i < op->nref; i++) {
+		to[i] = (struct iovec){
+			(void *)(uintptr_t)fns_memref_near(op->ref[i]), op->ref[i].len};
+		if (!to[i].iov_base)
+			return -ESTALE;
+	}
+	return wire->ops->fetch(wire, &op->view, to, op->nref, &op->token[0]);
+}
+
+static void fetch_over(struct fns_rxop *op, int result)
+{
+	for (unsigned i = 0; i < op->nref; i++)
+		fns_memref_put(op->ref[i]);
+	if (result < 0 && result != -ESTALE)
+		fns_count(op->nic->stats, FNS_C_memory_faults);
+	op->result = result;
+	op->pending = 0;
+	op->done(op);
+}
+
+static void fetch_token_done(struct fns_dma_token *t, int result)
+{
+	fetch_over(t->owner, result);
+}
+
+static void rxop_fetch(struct fns_rxop *op)
+{
+	int r;
+
+	for (unsigned i = 0; i < op->nref; i++)
+		fns_memref_get(op->ref[i]);
+	op->pending = 1;
+	op->token[0].done = fetch_token_done;
+	op->token[0].owner = op;
+	r = fetch(op);
+	if (r != FNS_DMA_PENDING)
+		fetch_over(op, r);
+}
+
 void fns_rxop_place(struct fns_rxop *op, const uint8_t *src, void (*done)(struct fns_rxop *op))
 {
 	struct fns_dma *dma = op->nic->dma;
@@ -78,6 +125,10 @@ void fns_rxop_place(struct fns_rxop *op, const uint8_t *src, void (*done)(struct
 
 	op->done = done;
 	op->submitted = true;
+	if (fns_unlikely(op->view.buf && op->view.lent)) {
+		rxop_fetch(op);
+		return;
+	}
 	op->pending = 1; /* keeps done from being called before all are submitted */
 	for (i = 0; i < op->nref; i++) {
 		struct fns_dma_token *t = &op->token[i];

@@ -25,9 +25,9 @@ uint32_t fns_seg_count(const struct fns_qp *qp, const struct fns_wqe *w)
 	return FNS_DIV_UP(w->length, qp->pmtu);
 }
 
-static uint8_t data_opcode(const struct fns_wqe *w, uint32_t seg)
+static uint8_t data_opcode(const struct fns_wqe *w, uint32_t seg, uint32_t n)
 {
-	bool first = seg == 0, last = seg + 1 == w->npsn;
+	bool first = seg == 0, last = seg + n == w->npsn;
 
 	switch (w->op) {
 	case FNS_WR_WRITE:
@@ -64,8 +64,8 @@ uint32_t fns_seg_read_count(const struct fns_qp *qp, const struct fns_wqe *w, ui
 	return FNS_MIN(end, w->npsn) - seg;
 }
 
-void fns_seg_header(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, bool ack_req,
-	struct fns_hdr *h)
+void fns_seg_header(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t seg, uint32_t n,
+	bool ack_req, struct fns_hdr *h)
 {
 	uint32_t off = seg * qp->pmtu;
 
@@ -90,9 +90,9 @@ void fns_seg_header(const struct fns_qp *qp, const struct fns_wqe *w, uint32_t s
 	default:
 		break;
 	}
-	h->opcode = (uint8_t)(qp->ops->tclass | data_opcode(w, seg));
+	h->opcode = (uint8_t)(qp->ops->tclass | data_opcode(w, seg, n));
 	h->dma_len = w->op == FNS_WR_WRITE ? fns_seg_len(qp, w, seg) : w->length;
 	h->imm = w->imm;
-	h->solicited = (w->flags & FNS_WRF_SOLICITED) && seg + 1 == w->npsn;
+	h->solicited = (w->flags & FNS_WRF_SOLICITED) && seg + n == w->npsn;
 	h->pad = (uint8_t)(-fns_seg_len(qp, w, seg) & 3);
 }

@@ -20,6 +20,7 @@ struct fns_frame *fns_txq_frame(struct fns_nic *nic, unsigned max_sg)
 	f->nsg = 0;
 	f->payload_len = 0;
 	f->pad = 0;
+	f->loan = NULL;
 	f->sg = fns_txq_sgs(nic);
 	return f;
 }

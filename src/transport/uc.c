@@ -28,7 +28,7 @@ static enum fns_gather uc_build(struct fns_qp *qp, struct fns_wqe *w, uint32_t p
 		qp, w, (uint64_t)pos << 32 | seg, seg * qp->pmtu, len, false, f, buf, status);
 	if (g != FNS_GATHER_OK)
 		return g;
-	fns_seg_header(qp, w, seg, ack_req, &h);
+	fns_seg_header(qp, w, seg, 1, ack_req, &h);
 	h.psn = qp->req.psn;
 	f->pad = h.pad;
 	f->path = qp->path;

@@ -98,9 +98,10 @@ static void path_put(struct fns_wire *base, struct fns_path *p)
 
 /* --- bursts --- */
 
+/* What is lent cannot go by udp: that of a broken path is lost. */
 static bool by_shm(const struct fns_frame *f)
 {
-	return f->path->part == SHM && !f->path->broken;
+	return f->path->part == SHM && (!f->path->broken || f->loan);
 }
 
 /* Frames of udp, and those whose shm path is broken, which stay with udp from here on. */
@@ -160,8 +161,10 @@ static unsigned rx_burst(struct fns_wire *base, struct fns_rx_view *views, unsig
 		return n;
 	hand_down(w, w->udp);
 	m = w->udp->ops->rx_burst(w->udp, views + n, max - n);
-	for (unsigned i = n; i < n + m; i++)
+	for (unsigned i = n; i < n + m; i++) {
 		views[i].part = UDP;
+		views[i].lent = 0;
+	}
 	if (w->base.now_ns) {
 		w->udp_ns = *w->base.now_ns;
 		if (m)
@@ -269,6 +272,24 @@ static bool direct(struct fns_wire *base, const struct fns_direct *d)
 	return w->shm->ops->direct(w->shm, d);
 }
 
+static bool lends(struct fns_wire *base, const struct fns_path *path)
+{
+	struct host_wire *w = host_of(base);
+
+	if (path->part != SHM || path->broken)
+		return false;
+	hand_down(w, w->shm);
+	return w->shm->ops->lends(w->shm, path);
+}
+
+static int fetch(struct fns_wire *base, const struct fns_rx_view *v, const struct iovec *to,
+	unsigned nto, struct fns_dma_token *t)
+{
+	struct host_wire *w = host_of(base);
+
+	return w->shm->ops->fetch(w->shm, v, to, nto, t);
+}
+
 static void destroy(struct fns_wire *base)
 {
 	struct host_wire *w = host_of(base);
@@ -299,6 +320,8 @@ static const struct fns_wire_ops ops = {
 	.qp_conceal = qp_conceal,
 	.shut = shut,
 	.direct = direct,
+	.lends = lends,
+	.fetch = fetch,
 };
 
 struct fns_wire *fns_wire_host_create(const struct fns_wire_host_cfg *cfg)

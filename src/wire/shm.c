@@ -189,9 +189,11 @@ static bool frame_put(struct shm_wire *w, struct fns_frame *f)
 	uint32_t len = f->hdr_len + f->payload_len + f->pad, off = 4, bytes, word;
 	uint8_t *rec, *to, *end;
 
+	if (fns_unlikely(f->loan != NULL))
+		len = fns_shm_lend_bytes(f, off);
 	fns_assert(f->hdr_len >= FNS_BTH_LEN && f->hdr_len <= FNS_HDR_MAX && f->pad <= 3 &&
 		   len <= MAX_PACKET);
-	if (f->payload_len >= ALIGN_FROM && f->hdr_len % 4 == 0)
+	if (!f->loan && f->payload_len >= ALIGN_FROM && f->hdr_len % 4 == 0)
 		off = SHM_LINE - f->hdr_len;
 	bytes = FNS_ALIGN_UP(off + len, SHM_LINE);
 	f->status = FNS_FRAME_SENT;
@@ -212,24 +214,31 @@ static bool frame_put(struct shm_wire *w, struct fns_frame *f)
 	memcpy(rec + off, f->hdr, FNS_HDR_MAX);
 	to = rec + off + f->hdr_len;
 	end = to + f->payload_len;
-	for (uint32_t i = 0; i < f->nsg; i++) {
+	if (f->loan)
+		fns_shm_lend_put(rec, f);
+	for (uint32_t i = 0; i < f->nsg && !f->loan; i++) {
 		uint32_t n = FNS_MIN(f->sg[i].len, (uint32_t)(end - to));
 
 		memcpy(to, f->sg[i].addr, n);
 		to += n;
 	}
-	memset(end, 0, f->pad);
+	if (!f->loan)
+		memset(end, 0, f->pad);
 	/* No more reads of payload. */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	word = len | (off / 4) << SHM_WORD_OFF_SHIFT | p->id << SHM_WORD_PATH_SHIFT |
-	       (f->icrc_xor ? SHM_WORD_CORRUPT : 0);
-	if (fns_unlikely(w->base.tap != NULL))
+	       (f->icrc_xor ? SHM_WORD_CORRUPT : 0) | (f->loan ? SHM_WORD_LENT : 0);
+	if (fns_unlikely(w->base.tap != NULL && !f->loan))
 		show(w, &o->ring.shared->path[p->id], rec + off, len, true, f->icrc_xor,
 			FNS_C_COUNT);
 	shm_ring_publish(&o->ring, word, bytes);
 	w->tx_out = o;
 	w->tx_packets++;
-	w->tx_bytes += len;
+	w->tx_bytes += f->hdr_len + f->payload_len + f->pad;
+	if (f->loan) {
+		w->tx_lent++;
+		w->tx_lent_bytes += f->payload_len;
+	}
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	return true;
 }
@@ -256,7 +265,7 @@ static unsigned tx_burst(struct fns_wire *base, struct fns_frame *frames, unsign
 	struct shm_wire *w = shm_of(base);
 
 	w->tx_cur = 0;
-	w->tx_packets = w->tx_bytes = 0;
+	w->tx_packets = w->tx_bytes = w->tx_lent = w->tx_lent_bytes = 0;
 	w->tx_out = NULL;
 	frames_put(w, frames, n);
 	wake(w);
@@ -264,6 +273,10 @@ static unsigned tx_burst(struct fns_wire *base, struct fns_frame *frames, unsign
 	shm_count(w, FNS_C_tx_bytes, w->tx_bytes);
 	shm_count(w, FNS_C_shm_tx_packets, w->tx_packets);
 	shm_count(w, FNS_C_shm_tx_bytes, w->tx_bytes);
+	if (w->tx_lent) {
+		shm_count(w, FNS_C_lent_packets, w->tx_lent);
+		shm_count(w, FNS_C_lent_bytes, w->tx_lent_bytes);
+	}
 	if (w->tx_cur < n)
 		shm_count(w, FNS_C_tx_blocked, 1);
 	return w->tx_cur;
@@ -345,8 +358,17 @@ static void shut(struct fns_wire *base, bool on)
 {
 	struct shm_wire *w = shm_of(base);
 
+	struct fns_list *it;
+
+	w->shut = on;
 	if (w->door.file)
 		atomic_store_explicit(&w->door.file->shut, on, memory_order_seq_cst);
+	fns_list_for_each (it, &w->in) {
+		const struct shm_in *in = fns_container_of(it, struct shm_in, node);
+
+		if (in->ring.shared && in->pid)
+			atomic_store_explicit(&in->ring.shared->fetches, !on, memory_order_relaxed);
+	}
 }
 
 /* --- in --- */
@@ -402,7 +424,10 @@ static unsigned in_burst(
 		bool corrupt = word & SHM_WORD_CORRUPT;
 		struct shm_rec *r;
 
-		if (fns_unlikely(!shm_word_valid(&in->ring, word, FNS_BTH_LEN))) {
+		v->lent = 0;
+		if (fns_unlikely(!shm_word_valid(&in->ring, word, FNS_BTH_LEN) ||
+				 ((word & SHM_WORD_LENT) &&
+					 !fns_shm_lent_look(rec, shm_word_bytes(word), v)))) {
 			shm_count(w, FNS_C_drop_short, 1);
 			in->ended = true;
 			word = 0;
@@ -412,7 +437,8 @@ static unsigned in_burst(
 		r = fns_pool_get(&w->recs);
 		in_append(w, in, r, shm_word_bytes(word));
 		v->data = rec + shm_word_off(word);
-		v->len = shm_word_len(word);
+		if (!v->lent)
+			v->len = shm_word_len(word);
 		v->tos = line->tos;
 		v->ecn = v->tos & 3;
 		v->ttl = line->ttl;
@@ -421,7 +447,13 @@ static unsigned in_burst(
 		v->dst = line->dst;
 		v->buf = r;
 		packets++;
-		bytes += v->len;
+		bytes += v->len + v->lent;
+		/* It counts as lost, and comes again with its payload. */
+		if (fns_unlikely(v->lent && fns_shm_is_shut(w))) {
+			r->done = true;
+			in_reclaim(w, in);
+			continue;
+		}
 		if (fns_unlikely(w->base.tap != NULL))
 			show(w, line, v->data, v->len, false, corrupt,
 				corrupt ? FNS_C_drop_icrc : FNS_C_COUNT);
@@ -551,6 +583,8 @@ static const struct fns_wire_ops ops = {
 	.qp_conceal = qp_conceal,
 	.shut = shut,
 	.direct = direct,
+	.lends = fns_shm_lends,
+	.fetch = fns_shm_fetch,
 };
 
 struct fns_wire *fns_wire_shm_create(const struct fns_wire_shm_cfg *cfg)

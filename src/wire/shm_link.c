@@ -105,6 +105,7 @@ static int out_connect(struct shm_wire *w, struct shm_out *o)
 	err = shm_ring_make(&o->ring, &ring_fd);
 	if (err)
 		return err;
+	fns_shm_lend_offer(o);
 	fds[0] = ring_fd;
 	fds[1] = o->wake;
 	err = say(w, o->conn, fds, FDS);
@@ -254,6 +255,10 @@ static int in_greeted(struct shm_wire *w, struct shm_in *in)
 		return err;
 	}
 	in->wake = fds[1];
+	in->pid = peer_of(in->conn).pid;
+	fns_shm_lend_try(in);
+	if (fns_shm_is_shut(w))
+		atomic_store_explicit(&in->ring.shared->fetches, 0, memory_order_relaxed);
 	/* By its edges: it is never read, whatever kind of file it is. */
 	err = watch(w, in->wake, EPOLLIN | EPOLLET, &in->watch_wake);
 	if (err == 0 && w->armed)

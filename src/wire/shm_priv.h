@@ -62,6 +62,7 @@ struct shm_in {
 	bool ended;   /* the sender has gone: what it sent is still delivered */
 	bool drained; /* at the last look, nothing was there */
 	bool gone;    /* ended and drained; lives until the last view is released */
+	pid_t pid;    /* whose memory we can read; 0: cannot */
 	struct shm_watch watch_conn, watch_wake;
 };
 
@@ -75,6 +76,7 @@ struct shm_out {
 	uint32_t refs;
 	uint64_t full_ns, full_at; /* full since, with this credit; 0: not full */
 	struct shm_watch watch;
+	uint64_t proof;         /* that this is our memory */
 	struct shm_reach reach; /* its memory; no file: cannot be reached */
 	uint64_t alive_ns;      /* when we last asked whether it is alive */
 	bool path_used[SHM_PATHS];
@@ -94,7 +96,7 @@ struct shm_wire {
 	int epfd, listener, self;
 	int spare; /* closed to make room where descriptors run out, so that a peer can be refused
 		    */
-	bool armed;
+	bool armed, shut;
 	uint32_t nin;
 	struct fns_list in, out, paths;
 	struct shm_door door; /* what others may access; no file: nothing */
@@ -102,7 +104,7 @@ struct shm_wire {
 	struct shm_watch watch_listener, watch_self;
 	/* A burst in progress, in memory because a fault may come in between. */
 	volatile uint32_t tx_cur;
-	uint32_t tx_packets, tx_bytes;
+	uint32_t tx_packets, tx_bytes, tx_lent, tx_lent_bytes;
 	struct shm_out *tx_out; /* written to, not looked whether it sleeps */
 };
 
@@ -117,6 +119,12 @@ static inline void shm_count(struct shm_wire *w, enum fns_counter c, uint64_t n)
 		fns_count_add(w->base.stats, c, n);
 }
 
+/* Packets are watched, or tampered with: they must hold what they are about. */
+static inline bool fns_shm_is_shut(const struct shm_wire *w)
+{
+	return w->base.tap || w->shut;
+}
+
 /* --- shm_link.c --- */
 /* 0 or negative errno; -EADDRINUSE. */
 int fns_shm_links_init(struct shm_wire *w);
@@ -129,6 +137,20 @@ int fns_shm_out_get(struct shm_wire *w, uint8_t prefix, struct shm_out **out);
 void fns_shm_out_put(struct shm_wire *w, struct shm_out *o);
 /* Nothing more is taken from it; freed once no view is out. */
 void fns_shm_in_end(struct shm_wire *w, struct shm_in *in);
+
+/* --- shm_lend.c: payload that is fetched by its receiver --- */
+/* Says where our memory can be known by. Before the greeting. */
+void fns_shm_lend_offer(struct shm_out *o);
+/* Can we read the sender's memory? Says so in the ring. After the greeting. */
+void fns_shm_lend_try(struct shm_in *in);
+bool fns_shm_lends(struct fns_wire *w, const struct fns_path *path);
+/* Bytes of the record of a frame that lends, from the packet on; writes the loan into it. */
+uint32_t fns_shm_lend_bytes(const struct fns_frame *f, uint32_t off);
+void fns_shm_lend_put(uint8_t *rec, const struct fns_frame *f);
+/* A loan received: sets v->len and v->lent. False: it cannot be one. */
+bool fns_shm_lent_look(const uint8_t *rec, uint32_t bytes, struct fns_rx_view *v);
+int fns_shm_fetch(struct fns_wire *w, const struct fns_rx_view *v, const struct iovec *to,
+	unsigned nto, struct fns_dma_token *t);
 
 /* --- shm_local.c --- */
 /* Is this an address of this network namespace? Asks the kernel; false where it does not know. */

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/util.h"
+#include "pipe/layout.h"
 #include "roce/gid.h"
 
 #define SHM_RING_BYTES  (1u << 20)
@@ -48,10 +49,14 @@ struct shm_shared {
 	_Atomic uint64_t credit; /* bytes consumed, free-running; release, acquire */
 	/* The consumer sleeps: set by it before its last look, cleared by whoever wakes it. */
 	_Atomic uint32_t armed;
-	uint8_t pad[52];
+	/* It has shown that it can read the producer's memory, and will fetch what is lent. */
+	_Atomic uint32_t fetches;
+	uint8_t pad[48];
 	/* Line 1: the producer's. What it is accessing directly (shm_door.h), 0: nothing. */
 	_Atomic uint64_t in_mr, in_qp;
-	uint8_t pad1[48];
+	/* Who can read the producer's memory finds this value there. 0: nobody shall try. */
+	uint64_t proof_at, proof;
+	uint8_t pad1[32];
 	struct shm_path_line path[SHM_PATHS];
 };
 _Static_assert(
@@ -64,7 +69,21 @@ _Static_assert(
 #define SHM_WORD_OFF_MASK  0xfu
 #define SHM_WORD_CORRUPT                                                                           \
 	(1u << 21) /* fault injection: stands for a packet whose ICRC would be wrong */
+#define SHM_WORD_LENT       (1u << 22) /* a struct shm_loan is in the record, of the second line on */
 #define SHM_WORD_PATH_SHIFT 24
+
+/* Payload that stays with its sender until the receiver fetches it; the packet ends with its
+ * headers. */
+struct shm_loan {
+	uint32_t hdr_len, n; /* n pieces */
+	uint32_t bytes;      /* of all pieces */
+	uint32_t pad;
+	uint64_t word_at, word; /* valid while the sender has this there */
+	struct {
+		uint64_t addr;
+		uint32_t len, pad;
+	} piece[FNS_MAX_SGE];
+};
 
 static inline uint32_t shm_word_len(uint32_t word)
 {

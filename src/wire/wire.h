@@ -90,6 +90,12 @@ struct fns_frame {
 	uint8_t hdr[FNS_HDR_MAX];
 	uint32_t icrc_xor; /* goes into the ICRC that the wire makes: not 0 only in fault injection
 			    */
+	/*
+	 * Not NULL: the payload is lent (ops lends): not carried, the receiver fetches it. May be
+	 * longer than a packet. What is pointed to changes as soon as the loan is called back:
+	 * whatever is fetched from then on is not valid.
+	 */
+	const _Atomic uint64_t *loan;
 };
 
 enum {
@@ -109,8 +115,9 @@ struct fns_rx_view {
 	uint8_t tos, ttl;
 	uint16_t sport;
 	struct fns_gid src, dst;
-	uint8_t part; /* for a wire made of wires: which of them received it */
-	void *buf;    /* the wire's: which buffer to release */
+	uint32_t lent; /* so many bytes of payload are not in data but to be had by ops fetch */
+	uint8_t part;  /* for a wire made of wires: which of them received it */
+	void *buf;     /* the wire's: which buffer to release */
 	/*
 	 * In-band telemetry that came back with it: the switch ports that the newest request to
 	 * reach the sender had gone through, in order. Valid as long as data. Wires without leave
@@ -219,7 +226,23 @@ struct fns_wire_ops {
 	 * written. Send packets then, which find out.
 	 */
 	bool (*direct)(struct fns_wire *w, const struct fns_direct *d);
+	/*
+	 * Optional, both or none. lends: may frames on this path lend their payload now? One that
+	 * did may be lost for it, as any frame may.
+	 */
+	bool (*lends)(struct fns_wire *w, const struct fns_path *path);
+	/*
+	 * Fetches all that a view says was lent to memory of this process. As the operations of
+	 * mem/dma.h: FNS_DMA_DONE, or FNS_DMA_PENDING, and t->done is called by rx_burst, or
+	 * negative. -EFAULT: a fault of the memory fetched to. -ESTALE: it is not to be had (any
+	 * more): the packet counts as not received. Memory fetched to may have been written.
+	 */
+	int (*fetch)(struct fns_wire *w, const struct fns_rx_view *v, const struct iovec *to,
+		unsigned nto, struct fns_dma_token *t);
 };
+
+/* Payload bytes of a frame that lends, at most; a power of two. */
+#define FNS_LEND_MAX 65536u
 
 /* One packet as a wire carried it. */
 struct fns_tap_packet {

@@ -329,6 +329,24 @@ def chooses_wire(topology, shm):
     return run
 
 
+def lends(lab):
+    """Between processes of one host the receiver fetches large SENDs itself, and both say so; small ones among them keep their order."""
+    host = lab.alone()
+    env = {"FLEXINS_LOG": "info"}
+    for i, (cmd, ok, lent) in enumerate((("ibv_rc_pingpong -g 0 -c -s 300001 -m 4096 -n 300", PINGPONG_OK, True),
+                                         ("ibv_rc_pingpong -g 0 -c -e -s 8193 -m 256 -n 300", PINGPONG_OK, True),
+                                         ("ibv_srq_pingpong -g 0 -c -s 20000 -m 1024", PINGPONG_OK, True),
+                                         ("ib_send_bw -a -n 60 -r 64", PERFTEST_OK, True),
+                                         ("ib_send_lat -a -n 200", PERFTEST_OK, True),
+                                         ("ibv_rc_pingpong -g 0 -c -s 4096 -m 4096", PINGPONG_OK, False))):
+        s, c = lab.pair(host, host, cmd, 18515 + i, env=env)
+        lab.finish_pair(s, c, 60, [ok])
+        for p in (s, c):
+            n = {k: int(v) for k, v in re.findall(r" (\w+)=(\d+)", p.text())}
+            lab.expect("invalid data" not in p.text(), f"{p.label}: invalid data")
+            lab.expect("fetches_refused" not in n and (("lent_packets" in n or "fetched_packets" in n) == lent), f"{p.label}: {n}")
+
+
 def wire_option(lab):
     a, b = lab.joined(1500)
     lab.expect("--wire='tcp': expected auto" in lab.command(a, "run --wire=tcp -- true", status=2), "--wire=tcp")
@@ -642,6 +660,7 @@ TABLE = [
     Case("FLEXINS_PORT", other_port),
     Case("the wire chosen on one host", chooses_wire("lo", True)),
     Case("the wire chosen between hosts", chooses_wire("1500", False)),
+    Case("large SENDs are fetched, over shm", lends),
     Case("flexins run --wire", wire_option),
     Case("flexins run --tx, --rx, --pipe", mode_options),
     Case("flexins status shows how payload travels", modes_counted),

@@ -58,11 +58,20 @@ static void keep(struct rig *r, const struct fns_frame *f)
 	unsigned i;
 
 	assert_true(r->nsent <= RIG_SENT);
-	assert_true(f->hdr_len + f->payload_len + f->pad <= RIG_PACKET);
+	assert_true(f->loan || f->hdr_len + f->payload_len + f->pad <= RIG_PACKET);
 	memset(p, 0, sizeof(*p));
 	memcpy(p->data, f->hdr, f->hdr_len);
 	p->len = f->hdr_len;
-	for (i = 0; i < f->nsg; i++) {
+	if (f->loan) {
+		p->lent_at = f->sg[0].addr;
+		p->lent_pieces = f->nsg;
+		p->lent = f->payload_len;
+		p->loan = atomic_load(f->loan);
+		assert_int_equal(f->pad, 0);
+		for (i = 0; i < f->nsg; i++)
+			sum += f->sg[i].len;
+	}
+	for (i = 0; i < f->nsg && !f->loan; i++) {
 		memcpy(p->data + p->len, f->sg[i].addr, f->sg[i].len);
 		p->len += f->sg[i].len;
 		sum += f->sg[i].len;
@@ -73,7 +82,7 @@ static void keep(struct rig *r, const struct fns_frame *f)
 	p->remote = f->path->remote;
 	assert_int_equal(fns_hdr_parse(p->data, p->len, &p->h), FNS_HDR_OK);
 	assert_int_equal(p->h.psn, f->psn);
-	assert_int_equal(p->h.payload_len, f->payload_len);
+	assert_int_equal(p->h.payload_len + p->lent, f->payload_len);
 	assert_int_equal(p->h.dest_qp >> 16, f->path->prefix);
 }
 
@@ -134,6 +143,41 @@ static uint32_t rx_cost(struct fns_wire *w, uint32_t len, bool bulk)
 	return len + (bulk ? 64 : 256);
 }
 
+static bool lends(struct fns_wire *w, const struct fns_path *path)
+{
+	(void)path;
+	return to_rig(w)->lends;
+}
+
+static int fetch(struct fns_wire *w, const struct fns_rx_view *v, const struct iovec *to,
+	unsigned nto, struct fns_dma_token *t)
+{
+	const uint8_t *from = ((struct rig_rx *)v->buf)->lent;
+	struct rig *r = to_rig(w);
+	uint32_t sum = 0;
+
+	r->fetches++;
+	for (unsigned i = 0; i < nto; i++) {
+		memcpy(to[i].iov_base, from + sum, to[i].iov_len);
+		sum += (uint32_t)to[i].iov_len;
+	}
+	assert_int_equal(sum, v->lent);
+	if (!r->fetch_late)
+		return r->fetch_result;
+	assert_null(r->fetching);
+	r->fetching = t;
+	return FNS_DMA_PENDING;
+}
+
+void rig_fetched(struct rig *r)
+{
+	struct fns_dma_token *t = r->fetching;
+
+	assert_non_null(t);
+	r->fetching = NULL;
+	t->done(t, r->fetch_result);
+}
+
 static const struct fns_wire_ops wire_ops = {
 	.name = "rig",
 	.path_get = path_get,
@@ -142,6 +186,8 @@ static const struct fns_wire_ops wire_ops = {
 	.rx_burst = rx_burst,
 	.rx_release = rx_release,
 	.rx_cost = rx_cost,
+	.lends = lends,
+	.fetch = fetch,
 };
 
 /* --- life --- */
@@ -649,6 +695,17 @@ void rig_inject(struct rig *r, struct fns_hdr h, const void *payload, uint32_t l
 	if (len)
 		memcpy(pkt + n, payload, len);
 	rig_inject_raw(r, pkt, n + len + h.pad);
+}
+
+void rig_inject_lent(struct rig *r, struct fns_hdr h, const uint8_t *lent, uint32_t len)
+{
+	uint8_t pkt[FNS_HDR_MAX];
+	struct rig_rx *rx;
+
+	rig_inject_raw(r, pkt, fns_hdr_build(pkt, &h));
+	rx = fns_container_of(r->rxq.prev, struct rig_rx, node);
+	rx->view.lent = len;
+	rx->lent = lent;
 }
 
 struct fns_hdr rig_hdr(const struct rig_qp *qp, uint8_t opcode, uint32_t psn)

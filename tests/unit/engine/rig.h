@@ -31,6 +31,11 @@ struct rig_packet {
 	uint8_t data[RIG_PACKET];
 	uint32_t len;
 	struct fns_hdr h; /* parsed; payload points into data */
+	/* Payload that was lent, instead: where its first piece is, pieces, bytes; its loan's word.
+	 */
+	const uint8_t *lent_at;
+	uint32_t lent_pieces, lent;
+	uint64_t loan;
 	struct fns_gid local, remote;
 };
 
@@ -38,6 +43,7 @@ struct rig_rx {
 	struct fns_list node;
 	struct fns_rx_view view;
 	uint8_t *data; /* exactly len bytes: over-reads are seen */
+	const uint8_t *lent;
 };
 
 struct rig_opts {
@@ -70,6 +76,12 @@ struct rig {
 	struct fns_list rxq;
 	unsigned rx_queued, views_out, paths;
 	uint8_t ecn; /* of packets injected from now on */
+	bool lends;  /* the peer fetches */
+	/* What a fetch of ours comes to; late: at rig_fetched(), one at a time. */
+	int fetch_result;
+	bool fetch_late;
+	struct fns_dma_token *fetching;
+	unsigned fetches;
 	/* submission ring */
 	struct fns_sq_shared *sq;
 	uint32_t sq_slots, sq_tail;
@@ -164,6 +176,10 @@ void rig_post_recv(
 void rig_inject_raw(struct rig *r, const uint8_t *pkt, uint32_t len);
 void rig_inject_from(struct rig *r, const struct fns_gid *src, const uint8_t *pkt, uint32_t len);
 void rig_inject(struct rig *r, struct fns_hdr h, const void *payload, uint32_t len);
+/* One whose payload is at lent, to be fetched. */
+void rig_inject_lent(struct rig *r, struct fns_hdr h, const uint8_t *lent, uint32_t len);
+/* The fetch under way is over. */
+void rig_fetched(struct rig *r);
 /* Responses to queue pair qp. */
 void rig_inject_aeth(struct rig *r, const struct rig_qp *qp, uint32_t psn, uint8_t syndrome);
 static inline void rig_inject_ack(struct rig *r, const struct rig_qp *qp, uint32_t psn)
