@@ -117,11 +117,28 @@ static void rxop_fetch(struct fns_rxop *op)
 		fetch_over(op, r);
 }
 
-void fns_rxop_place(struct fns_rxop *op, const uint8_t *src, void (*done)(struct fns_rxop *op))
+/* Piece i, out of src. Its place may be taken, and all be done, on return. */
+static inline __attribute__((always_inline)) void place_one(
+	struct fns_rxop *op, unsigned i, const uint8_t *src)
 {
 	struct fns_dma *dma = op->nic->dma;
+	struct fns_dma_token *t = &op->token[i];
+	int r;
+
+	t->done = rxop_token_done;
+	t->owner = op;
+	t->tag = i;
+	fns_memref_get(op->ref[i]);
+	op->pending++;
+	r = dma->ops->place(dma, op->ref[i], src, t);
+	if (r != FNS_DMA_PENDING)
+		rxop_one_done(op, i, r);
+}
+
+void fns_rxop_place(struct fns_rxop *op, const uint8_t *src, void (*done)(struct fns_rxop *op))
+{
 	const uint8_t *from = op->nprefix ? op->grh : src;
-	unsigned i;
+	unsigned i, n = op->nref;
 
 	op->done = done;
 	op->submitted = true;
@@ -129,22 +146,19 @@ void fns_rxop_place(struct fns_rxop *op, const uint8_t *src, void (*done)(struct
 		rxop_fetch(op);
 		return;
 	}
+	op->pending = 0;
+	if (fns_likely(n == 1)) {
+		place_one(op, 0, from);
+		return;
+	}
 	op->pending = 1; /* keeps done from being called before all are submitted */
-	for (i = 0; i < op->nref; i++) {
-		struct fns_dma_token *t = &op->token[i];
-		int r;
+	for (i = 0; i < n; i++) {
+		uint32_t len = op->ref[i].len;
 
 		if (i == op->nprefix)
 			from = src;
-		t->done = rxop_token_done;
-		t->owner = op;
-		t->tag = i;
-		fns_memref_get(op->ref[i]);
-		op->pending++;
-		r = dma->ops->place(dma, op->ref[i], from, t);
-		if (r != FNS_DMA_PENDING)
-			rxop_one_done(op, i, r);
-		from += op->ref[i].len;
+		place_one(op, i, from);
+		from += len;
 	}
 	rxop_one_done(op, FNS_MAX_SGE + 1, 0);
 }
