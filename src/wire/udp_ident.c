@@ -13,14 +13,16 @@
 
 /*
  * Packets of the pair that we do not see (of other applications, or lost in one go where our socket
- * buffer was full) also take identifications; and a packet may be sent after some that were built
- * after it (seen: 100, Soft-RoCE with 16 queue pairs). Both together leave the check 22 bits.
+ * buffer was full) also take identifications; and a packet may be sent after many that were built
+ * after it: Soft-RoCE has up to 64 of each queue pair on their way to the network, where a fair
+ * queue takes them flow by flow, and a flow is a queue pair. Good for 32 busy ones; both together
+ * leave the check 20 bits.
  */
-#define WINDOW      512u
-#define WINDOW_BACK 512u
+#define WINDOW      2048u
+#define WINDOW_BACK 2048u
 /*
  * Linux skips a random number of up to one for each clock tick that the pair was idle (at most 1000
- * a second), so the window grows with the silence, up to what still leaves the check 20 bits.
+ * a second), so the window grows with the silence, up to what still leaves the check 19 bits.
  */
 #define WINDOW_MAX 4096u
 /* After that nothing is known any more. */

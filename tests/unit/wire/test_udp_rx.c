@@ -175,7 +175,7 @@ static void test_slot(void **s)
 }
 
 /*
- * Of 10,000 packets of noise about 6,600 name our slot; each passes by chance once in four million
+ * Of 10,000 packets of noise about 6,600 name our slot; each passes by chance once in a million
  * (docs/conformance.md, ICRC). More than two of them are no chance.
  */
 static void test_garbage(void **s)
@@ -269,8 +269,8 @@ static void test_identification(void **s)
 	} step[] = {{0, true}, {127, true}, {1, true}, {128, true}, {129, true}, {130, true},
 		{130, true}, {160, true}, {9000, false}, {161, true}, {40000, false},
 		{20000, false}, {50000, false}, {50003, true}, {50010, true}, {49800, true},
-		{50011, true}, {49400, false}, {65530, false}, {65533, true}, {127, true},
-		{140, true}, {390, true}, {2400, false}};
+		{50011, true}, {48963, true}, {47900, false}, {65530, false}, {65533, true},
+		{127, true}, {140, true}, {390, true}, {2700, false}};
 
 	for (unsigned i = 0; i < sizeof(step) / sizeof(step[0]); i++) {
 		raw_send(r, pkt, packet(r, pkt, 50, i, step[i].id));
