@@ -21,6 +21,7 @@
 #include "base/util.h"
 #include "bpf/bpf.h"
 #include "cc/ebpf.h"
+#include "cc/rule.h"
 #include "flexins/cc_plugin.h"
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
@@ -253,20 +254,16 @@ const struct fns_cc_ops *fns_cc_load_path(const char *path, char *err, size_t er
 
 /* --- by name --- */
 
-size_t fns_cc_path_length(const char *text)
-{
-	size_t n = text ? strcspn(text, ":") : 0;
-
-	return n && memchr(text, '/', n) ? n : 0;
-}
-
 bool fns_cc_choose(const char *text, struct fns_cc_choice *out, char *err, size_t errlen)
 {
-	const struct fns_cc_ops *more[FNS_CC_LOADED_MAX];
-	unsigned n = 0;
+	const struct fns_cc_ops *more[FNS_CC_LOADED_MAX + 1];
+	unsigned n = 0, k;
 
-	while (n < FNS_CC_LOADED_MAX && (more[n] = fns_cc_loaded_at(n, NULL, NULL)) != NULL)
-		n++;
+	for (unsigned i = 0; (more[n] = fns_cc_loaded_at(i, NULL, NULL)) != NULL; i++) {
+		for (k = 0; k < n && strcmp(more[k]->name, more[n]->name) != 0; k++)
+			;
+		n += k == n; /* the newest of a name */
+	}
 	return fns_cc_parse_among(more, n, text, out, err, errlen);
 }
 

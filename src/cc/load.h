@@ -39,7 +39,5 @@ const struct fns_cc_ops *fns_cc_loaded_at(unsigned i, const char **from, enum fn
 bool fns_cc_choose(const char *text, struct fns_cc_choice *out, char *err, size_t errlen);
 /* And NAME may be a file, which is loaded: one with a '/' in its name. */
 bool fns_cc_choose_path(const char *text, struct fns_cc_choice *out, char *err, size_t errlen);
-/* Does it name a file? If so, how long the file's name is; else 0. */
-size_t fns_cc_path_length(const char *text);
 
 #endif

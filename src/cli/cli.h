@@ -29,6 +29,8 @@ int fns_cli_error(int code, const char *fmt, ...) __attribute__((format(printf, 
 /* A subcommand: argv[0] is its name. Returns the exit code. */
 int fns_cli_bench(int argc, char **argv);
 int fns_cli_capture(int argc, char **argv);
+int fns_cli_cc(int argc, char **argv);
+int fns_cli_set(int argc, char **argv);
 int fns_cli_devices(int argc, char **argv);
 int fns_cli_fault(int argc, char **argv);
 int fns_cli_lab(int argc, char **argv);

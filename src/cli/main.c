@@ -18,10 +18,12 @@ static const struct {
 } subcommands[] = {
 	{"bench", fns_cli_bench},
 	{"capture", fns_cli_capture},
+	{"cc", fns_cli_cc},
 	{"devices", fns_cli_devices},
 	{"fault", fns_cli_fault},
 	{"lab", fns_cli_lab},
 	{"run", fns_cli_run},
+	{"set", fns_cli_set},
 	{"status", fns_cli_status},
 	{"version", fns_cli_version},
 };
@@ -38,6 +40,8 @@ static const char help[] =
 	"  status     show running programs, their queue pairs and counters\n"
 	"  capture    write what a running program sends and receives to a file for Wireshark\n"
 	"  fault      lose, delay, corrupt packets of a running program; make its requests fail\n"
+	"  cc         list congestion controls, load more into running programs\n"
+	"  set        change the congestion control of queue pairs in use\n"
 	"  bench      measure the engine in memory, or on an emulated SmartNIC\n"
 	"  lab        compare congestion controls in a simulated network\n"
 	"  version    print the version\n"
@@ -171,7 +175,7 @@ static int dispatch(int argc, char **argv)
 			return subcommands[i].fn(argc - 1, argv + 1);
 	}
 	return fns_cli_error(FNS_EXIT_USAGE,
-		"no command '%s': expected run, devices, status, capture, fault, bench, lab or version; to run a program: flexins run -- %s",
+		"no command '%s': expected run, devices, status, capture, fault, cc, set, bench, lab or version; to run a program: flexins run -- %s",
 		name, name);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/fds.h"
 #include "cli/cli.h"
+#include "keeper/client.h"
 
 #define TRIES     100u /* of 10 ms */
 #define TIMEOUT_S 5
@@ -131,5 +132,38 @@ int fns_cli_remote_call(long pid, struct fns_remote_msg *msg, int fd)
 	if (reply.result < 0)
 		return fns_cli_error(FNS_EXIT_FAILURE, "%s",
 			reply.text[0] != '\0' ? reply.text : strerror(-reply.result));
+	return 0;
+}
+
+struct programs {
+	unsigned prefix, n;
+	long *pid;
+};
+
+static int on_slot(struct fns_keeper_slot_info *slot, void *arg)
+{
+	struct programs *p = arg;
+
+	if (slot->state != FNS_KEEPER_HELD || (p->prefix && slot->prefix != p->prefix))
+		return 0;
+	for (unsigned i = 0; i < p->n; i++)
+		if (p->pid[i] == (long)slot->pid)
+			return 0;
+	if (p->n < FNS_CLI_PROGRAMS)
+		p->pid[p->n++] = (long)slot->pid;
+	return 0;
+}
+
+int fns_cli_remote_programs(unsigned prefix, long pid[static FNS_CLI_PROGRAMS], unsigned *n)
+{
+	struct fns_keeper_opts opts = {.no_start = true, .stats_fd = -1};
+	struct programs p = {.prefix = prefix, .pid = pid};
+	struct fns_keeper_info info = {0};
+	char err[FNS_KEEPER_ERR_LEN] = "";
+	int rc = fns_keeper_status(&opts, on_slot, &p, &info, err, sizeof(err));
+
+	if (rc != 0 && rc != -ECONNREFUSED)
+		return fns_cli_error(FNS_EXIT_FAILURE, "%s", err[0] != '\0' ? err : strerror(-rc));
+	*n = p.n;
 	return 0;
 }

@@ -18,4 +18,12 @@ int fns_cli_remote_qpn(const char *text, uint32_t *qpn);
  */
 int fns_cli_remote_call(long pid, struct fns_remote_msg *msg, int fd);
 
+/*
+ * The programs that use FlexiNS here, by process id, each once; prefix: only the one that queue
+ * pair numbers which begin so belong to, 0: all. *n may be 0. 0, or an exit code after saying what
+ * is wrong.
+ */
+#define FNS_CLI_PROGRAMS 256u
+int fns_cli_remote_programs(unsigned prefix, long pid[static FNS_CLI_PROGRAMS], unsigned *n);
+
 #endif

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "cc/cc.h"
+#include "cc/load.h"
+#include "cc/rule.h"
 #include "cli/cli.h"
 #include "cli/tree.h"
 #include "pipe/modes.h"
@@ -48,7 +50,11 @@ static const char help[] =
 	"  --pipe=phase|doorbell   between program and engine: a phase bit in each entry (default); or, to\n"
 	"                          compare, indices that each side reads from the other\n"
 	"  --cc=NAME[:PARAM=N,...] congestion control of reliable connections: static_window (default: none),\n"
-	"                          dcqcn, timely, swift, hpcc or bbr, such as 'swift:target_us=50'; see flexins(1)\n"
+	"                          dcqcn, timely, swift, hpcc or bbr, such as 'swift:target_us=50'; or a file,\n"
+	"                          such as ./mine.so or (eBPF) ./mine.o; `flexins cc list` shows them\n"
+	"  --cc-rule=WHO:NAME[:PARAM=N,...]\n"
+	"                          another one for some: WHO is peer=ADDRESS, peer=[ADDRESS] for IPv6, or\n"
+	"                          iface=INTERFACE, such as 'peer=192.0.2.7:swift'; the last that fits wins\n"
 	"  --transport=irn|gbn     how reliable connections repair losses: only what is missing is repeated\n"
 	"                          (default, to FlexiNS hosts), or all that follows too\n"
 	"  --fault=SPEC            lose, repeat, reorder, corrupt, delay packets, such as\n"
@@ -69,6 +75,8 @@ static const char help[] =
 	"                          as --tx, --rx, --pipe\n"
 	"  FLEXINS_CC=NAME         as --cc\n"
 	"  FLEXINS_TRANSPORT=NAME  as --transport\n"
+	"  FLEXINS_CC_RULES=WHO:NAME;...\n"
+	"                          as several --cc-rule, which add to it\n"
 	"  FLEXINS_FAULT=SPEC      as --fault\n"
 	"  FLEXINS_CAPTURE=FILE    as --capture; if FILE exists, .PID is added\n"
 	"  FLEXINS_LOG=LEVEL       what the library tells on stderr: error (default), warn, info, debug\n"
@@ -132,11 +140,45 @@ static bool takes_transport(const char *value)
 static int check_cc(const char *name, const char *value)
 {
 	struct fns_cc_choice c;
-	char why[256];
+	char why[512];
 
-	if (fns_cc_parse(value, &c, why, sizeof(why)))
+	if (fns_cc_choose_path(value, &c, why, sizeof(why)))
 		return FNS_EXIT_OK;
 	return fns_cli_error(FNS_EXIT_USAGE, "%s: %s", name, why);
+}
+
+static int check_cc_rules(const char *name, const char *value)
+{
+	struct fns_cc_who who;
+	char rule[4096], why[512];
+	const char *cc;
+	int rc = 0;
+
+	while (rc == 0 && fns_cc_rule_next(&value, rule, sizeof(rule))) {
+		cc = fns_cc_who_parse(rule, &who, why, sizeof(why));
+		rc = cc ? check_cc(name, cc) : fns_cli_error(FNS_EXIT_USAGE, "%s: %s", name, why);
+	}
+	return rc;
+}
+
+/* [WHO:]FILE[:PARAM=N,...] with the whole path: the program may change its directory. */
+static int set_cc(const char *env, const char *before, const char *value)
+{
+	struct fns_cc_who who;
+	char cwd[PATH_MAX] = "", why[256], *all = NULL;
+	const char *cc = fns_cc_who_parse(value, &who, why, sizeof(why));
+	size_t n = cc ? (size_t)(cc - value) : 0;
+
+	if (cc && fns_cc_path_length(cc) && *cc != '/' && getcwd(cwd, sizeof(cwd) - 1) == NULL)
+		return fns_cli_error(FNS_EXIT_FAILURE, "current directory: %s", strerror(errno));
+	if (cwd[0])
+		strcat(cwd, "/");
+	if (asprintf(&all, "%s%s%.*s%s%s", before ? before : "", before ? ";" : "", (int)n, value,
+		    cwd, value + n) < 0)
+		return fns_cli_error(FNS_EXIT_FAILURE, "out of memory");
+	setenv(env, all, 1);
+	free(all);
+	return 0;
 }
 
 /* Options that are also environment, checked alike: by check, or by takes and what it expects. */
@@ -152,6 +194,7 @@ static const struct setting {
 	{'r', "--rx", "FLEXINS_RX", FNS_RX_EXPECTED, takes_rx, NULL},
 	{'q', "--pipe", "FLEXINS_PIPE", FNS_PIPE_EXPECTED, takes_pipe, NULL},
 	{'C', "--cc", "FLEXINS_CC", NULL, NULL, check_cc},
+	{'R', "--cc-rule", "FLEXINS_CC_RULES", NULL, NULL, check_cc_rules},
 	{'T', "--transport", "FLEXINS_TRANSPORT", FNS_TRANSPORT_EXPECTED, takes_transport, NULL},
 	{'f', "--fault", "FLEXINS_FAULT", NULL, NULL, fns_cli_check_fault},
 	/* Set by fns_cli_set_capture(), which makes the path whole. */
@@ -174,6 +217,9 @@ static int set_setting(int option, const char *value)
 		if (settings[i].option == option) {
 			int rc = check_setting(&settings[i], settings[i].name, value);
 
+			if (rc == 0 && (option == 'C' || option == 'R'))
+				return set_cc(settings[i].env,
+					option == 'R' ? getenv(settings[i].env) : NULL, value);
 			if (rc == 0)
 				setenv(settings[i].env, value, 1);
 			return rc;
@@ -245,6 +291,7 @@ static int parse(int argc, char **argv, struct run_opts *o)
 		{"pipe", required_argument, NULL, 'q'},
 		{"cc", required_argument, NULL, 'C'},
 		{"transport", required_argument, NULL, 'T'},
+		{"cc-rule", required_argument, NULL, 'R'},
 		{"fault", required_argument, NULL, 'f'},
 		{"capture", required_argument, NULL, 'c'},
 		{"no-sysfs", no_argument, NULL, 'n'},
@@ -270,6 +317,7 @@ static int parse(int argc, char **argv, struct run_opts *o)
 		case 'q':
 		case 'C':
 		case 'T':
+		case 'R':
 		case 'f':
 			rc = set_setting(c, optarg);
 			break;

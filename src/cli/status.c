@@ -109,8 +109,23 @@ static void peer_text(const struct fns_stats_qp *q, char out[static INET6_ADDRST
 	gid_text(&g, out);
 }
 
-static void print_qp(const struct fns_stats_qp *q, bool json, unsigned nth)
+/* What the statistics file says. */
+struct reading {
+	uint64_t value[FNS_C_COUNT], qps;
+	unsigned tx_mode, rx_mode, pipe_mode;
+	char cc[sizeof(((struct fns_stats *)0)->cc)];
+	char ccs[FNS_STATS_CCS][sizeof(((struct fns_stats *)0)->cc)];
+};
+
+/* The queue pair's congestion control; NULL: not known, or none. */
+static const char *qp_cc(const struct reading *r, const struct fns_stats_qp *q)
 {
+	return q->cc >= 1 && q->cc <= FNS_STATS_CCS ? r->ccs[q->cc - 1] : NULL;
+}
+
+static void print_qp(const struct reading *r, const struct fns_stats_qp *q, bool json, unsigned nth)
+{
+	const char *cc = qp_cc(r, q);
 	char peer[INET6_ADDRSTRLEN];
 	bool connected = q->dest_qpn != 0;
 
@@ -125,6 +140,10 @@ static void print_qp(const struct fns_stats_qp *q, bool json, unsigned nth)
 			q->retransmits);
 		if (q->pid != 0)
 			printf(", \"pid\": %" PRIu32, q->pid);
+		if (cc != NULL) {
+			printf(", \"cc\": ");
+			fns_cli_json_string(cc);
+		}
 		putchar('}');
 		return;
 	}
@@ -132,6 +151,8 @@ static void print_qp(const struct fns_stats_qp *q, bool json, unsigned nth)
 	if (connected)
 		printf("  to %s qp 0x%06" PRIx32, peer, q->dest_qpn);
 	printf("  tx %" PRIu64 " B  rx %" PRIu64 " B", q->tx_bytes, q->rx_bytes);
+	if (cc != NULL)
+		printf("  cc %s", cc);
 	if (q->retransmits != 0)
 		printf("  %" PRIu32 " packets sent again", q->retransmits);
 	if (q->pid != 0)
@@ -141,7 +162,7 @@ static void print_qp(const struct fns_stats_qp *q, bool json, unsigned nth)
 
 /* All lines with a queue pair in them. The table is sparse, so what was never used reads as zeros
  * at no cost. */
-static void print_qps(int fd, bool json)
+static void print_qps(int fd, const struct reading *r, bool json)
 {
 	static struct fns_stats_qp chunk[QP_CHUNK];
 	unsigned nth = 0;
@@ -154,17 +175,10 @@ static void print_qps(int fd, bool json)
 			break;
 		for (unsigned i = 0; i < (size_t)got / sizeof(chunk[0]); i++) {
 			if (chunk[i].qpn != 0)
-				print_qp(&chunk[i], json, nth++);
+				print_qp(r, &chunk[i], json, nth++);
 		}
 	}
 }
-
-/* What the statistics file says. */
-struct reading {
-	uint64_t value[FNS_C_COUNT], qps;
-	unsigned tx_mode, rx_mode, pipe_mode;
-	char cc[sizeof(((struct fns_stats *)0)->cc)];
-};
 
 /* Payload bytes copied before sending, whatever the reason. */
 static uint64_t copied(const uint64_t value[FNS_C_COUNT])
@@ -194,6 +208,9 @@ static bool read_counters(int fd, struct reading *out)
 	out->pipe_mode = s->pipe_mode;
 	memcpy(out->cc, s->cc, sizeof(out->cc));
 	out->cc[sizeof(out->cc) - 1] = '\0';
+	memcpy(out->ccs, s->ccs, sizeof(out->ccs));
+	for (unsigned i = 0; i < FNS_STATS_CCS; i++)
+		out->ccs[i][sizeof(out->ccs[i]) - 1] = '\0';
 	return true;
 }
 
@@ -219,7 +236,7 @@ static void print_slot_json(
 	for (unsigned i = 0; i < FNS_C_COUNT; i++)
 		printf("%s\"%s\": %" PRIu64, i == 0 ? "" : ", ", counters[i].name, r->value[i]);
 	printf("}, \"queue_pairs\": [");
-	print_qps(slot->stats_fd, true);
+	print_qps(slot->stats_fd, r, true);
 	printf("]}");
 }
 
@@ -239,7 +256,7 @@ static void print_slot_text(
 		puts("  no statistics that this version of flexins can read");
 		return;
 	}
-	print_qps(slot->stats_fd, false);
+	print_qps(slot->stats_fd, r, false);
 	printf("  tx %s, rx %s, pipe %s, cc %s; payload sent: %" PRIu64
 	       " B referenced where it lies, %" PRIu64 " B copied\n",
 		fns_tx_mode_name(r->tx_mode), fns_rx_mode_name(r->rx_mode),

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/util.h"
+#include "cc/load.h"
 #include "transport/nic.h"
 
 /* Congestion notifications of one queue pair come at most this often: what NICs do. */
@@ -132,9 +133,9 @@ static bool modes(struct fns_modes *out, enum fns_wire_choice *wire, char *err, 
 
 static bool congestion(struct fns_cc_choice *out, char *err, size_t errlen)
 {
-	char why[256];
+	char why[512];
 
-	if (fns_cc_parse(getenv("FLEXINS_CC"), out, why, sizeof(why)))
+	if (fns_cc_choose_path(getenv("FLEXINS_CC"), out, why, sizeof(why)))
 		return true;
 	snprintf(err, errlen, "FLEXINS_CC: %s", why);
 	return false;
@@ -162,6 +163,7 @@ bool fns_host_setup(struct fns_host_setup *s, const struct fns_lease *l, struct 
 		.engine = {.start_ns = fns_clock_now_ns(),
 			.prefix = l->prefix,
 			.stats = stats,
+			.cc_choose = fns_cc_choose,
 			.cnp_ns = CNP_NS,
 			.read_budget = read_budget(l->sock)}};
 	if (fns_entropy_fill(&s->engine.seed, sizeof(s->engine.seed)) < 0) {

@@ -13,6 +13,7 @@
 #include "base/fds.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "host/cc.h"
 #include "host/remote.h"
 #include "pipe/remote.h"
 
@@ -60,6 +61,21 @@ static int capture_stop(const struct request *r)
 	return fns_lab_capture_stop(r->lab, r->reply, FNS_REMOTE_TEXT);
 }
 
+static int cc_set(const struct request *r)
+{
+	return fns_host_cc_set(r->lab, r->msg->qpn, r->msg->text, r->reply, FNS_REMOTE_TEXT);
+}
+
+static int cc_load(const struct request *r)
+{
+	return fns_host_cc_load(*r->fd, r->msg->text, r->reply, FNS_REMOTE_TEXT);
+}
+
+static int cc_list(const struct request *r)
+{
+	return fns_host_cc_list(r->reply, FNS_REMOTE_TEXT);
+}
+
 /* Each runs in the thread that calls fns_host_remote_event(), and takes the engine's lock. */
 static const struct {
 	const char *verb;
@@ -67,6 +83,9 @@ static const struct {
 } verbs[] = {
 	{"capture-start", capture_start},
 	{"capture-stop", capture_stop},
+	{"cc-list", cc_list},
+	{"cc-load", cc_load},
+	{"cc-set", cc_set},
 	{"fault-clear", fault_clear},
 	{"fault-inject", fault_inject},
 	{"fault-set", fault_set},

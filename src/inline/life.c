@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "host/cc.h"
 #include "host/host.h"
 #include "inline/inline.h"
 #include "inline/inline_priv.h"
@@ -102,7 +103,7 @@ static bool make_engine(char *err, unsigned errlen)
 			strerror(errno ? errno : ENOMEM));
 		return false;
 	}
-	return true;
+	return fns_host_cc_rules(fns_here.engine, err, errlen);
 }
 
 static bool watch(int fd, uint32_t events, uint32_t tag)

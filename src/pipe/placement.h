@@ -28,7 +28,7 @@ struct fns_placement_upcalls {
  */
 #define FNS_ENGINE_ENV                                                                             \
 	"FLEXINS_WIRE", "FLEXINS_TX", "FLEXINS_RX", "FLEXINS_PIPE", "FLEXINS_CC",                  \
-		"FLEXINS_TRANSPORT", "FLEXINS_FAULT", "FLEXINS_CAPTURE"
+		"FLEXINS_CC_RULES", "FLEXINS_TRANSPORT", "FLEXINS_FAULT", "FLEXINS_CAPTURE"
 
 #define FNS_SUBMITTED_ALL UINT32_MAX
 

@@ -23,6 +23,7 @@
 #include "base/thread.h"
 #include "base/util.h"
 #include "mem/guard.h"
+#include "host/cc.h"
 #include "service/service_priv.h"
 
 #define EVENTS_MAX 32
@@ -329,7 +330,7 @@ static bool make_engine(struct fns_service_worker *w, char *err, size_t errlen)
 	if (!w->engine)
 		snprintf(err, errlen, "cannot start an engine: %s",
 			strerror(errno ? errno : ENOMEM));
-	return w->engine != NULL;
+	return w->engine != NULL && fns_host_cc_rules(w->engine, err, errlen);
 }
 
 static bool watch_remote(void *ctx, int fd, uint32_t index)

@@ -197,7 +197,7 @@ class Lab:
         if self.service:
             extra = kw.pop("env", None) or {}
             self.engine(host, env={k: v for k, v in extra.items() if k.startswith("FLEXINS_") and k != "FLEXINS_PLACEMENT"})
-            engines = dict.fromkeys(("FLEXINS_WIRE", "FLEXINS_TX", "FLEXINS_RX", "FLEXINS_PIPE", "FLEXINS_CC", "FLEXINS_FAULT", "FLEXINS_CAPTURE"), "")
+            engines = dict.fromkeys(("FLEXINS_WIRE", "FLEXINS_TX", "FLEXINS_RX", "FLEXINS_PIPE", "FLEXINS_CC", "FLEXINS_CC_RULES", "FLEXINS_FAULT", "FLEXINS_CAPTURE"), "")
             kw["env"] = {**extra, **engines, "FLEXINS_PLACEMENT": "service"}
         p = self.start(host, [self.setup.flexins, "run", "--", *args], **kw)
         p.label = cmd

@@ -19,6 +19,12 @@
 #undef help
 #undef parse
 
+#define help  set_help
+#define parse set_parse
+#include "cli/set.c"
+#undef help
+#undef parse
+
 int cli_main(int argc, char **argv);
 #define help main_help
 #define main cli_main
@@ -77,6 +83,56 @@ int fns_cli_capture(int argc, char **argv)
 	return argc + !argv;
 }
 
+int fns_cli_cc(int argc, char **argv)
+{
+	return argc + !argv;
+}
+
+/* Files are not opened, programs not called. */
+bool fns_cc_choose_path(const char *text, struct fns_cc_choice *out, char *err, size_t errlen)
+{
+	return fns_cc_path_length(text) || fns_cc_parse(text, out, err, errlen);
+}
+
+int fns_cli_cc_read(const char *option, const char *given, char text[static 512], int *fd,
+	char file[static 256])
+{
+	struct fns_cc_choice c;
+
+	*fd = -1;
+	snprintf(text, 512, "%s", given);
+	return fns_cc_choose_path(given, &c, file, 256) ? 0 : FNS_EXIT_USAGE;
+}
+
+int fns_cli_cc_send(long pid, int fd, const char *file, bool quiet)
+{
+	return FNS_EXIT_FAILURE;
+}
+
+int fns_cli_remote_pid(const char *text, long *pid)
+{
+	*pid = atol(text);
+	return *pid > 0 ? 0 : FNS_EXIT_USAGE;
+}
+
+int fns_cli_remote_qpn(const char *text, uint32_t *qpn)
+{
+	*qpn = (uint32_t)atol(text);
+	return 0;
+}
+
+int fns_cli_remote_programs(unsigned prefix, long pid[static FNS_CLI_PROGRAMS], unsigned *n)
+{
+	pid[0] = 1;
+	*n = prefix & 1;
+	return 0;
+}
+
+int fns_cli_remote_call(long pid, struct fns_remote_msg *msg, int fd)
+{
+	return memchr(msg->text, '\0', sizeof(msg->text)) ? 0 : FNS_EXIT_FAILURE;
+}
+
 int fns_cli_devices(int argc, char **argv)
 {
 	return argc + !argv;
@@ -125,7 +181,8 @@ int fns_cli_tree_make(const struct fns_netdev *dev, unsigned n, char *root, size
 /* --- harness --- */
 
 static const char *const env_names[] = {"FLEXINS_PORT", "FLEXINS_LINGER", "FLEXINS_QUARANTINE",
-	"FLEXINS_GRO", "FLEXINS_RCVBUF", "FLEXINS_IFACE", "FLEXINS_FAULT"};
+	"FLEXINS_GRO", "FLEXINS_RCVBUF", "FLEXINS_IFACE", "FLEXINS_FAULT", "FLEXINS_CC",
+	"FLEXINS_CC_RULES"};
 
 static void clear_env(void)
 {

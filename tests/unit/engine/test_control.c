@@ -505,7 +505,7 @@ struct pool {
 	struct fns_rng rng;
 	uint32_t handle[64];
 	uint32_t n;
-	uint32_t made[FNS_CTL_AH_DESTROY + 2][4], nmade; /* the last of each create */
+	uint32_t made[FNS_CTL_QP_SET_CC + 2][4], nmade; /* the last of each create */
 	struct fns_cq_shared *ring[RINGS];
 };
 
@@ -547,7 +547,7 @@ static void random_message(struct rig *r, struct pool *p, struct fns_ctl *m)
 
 	for (i = 0; i < sizeof(*m); i++)
 		b[i] = fns_rng_below(&p->rng, 3) ? 0 : (uint8_t)fns_rng_u64(&p->rng);
-	m->op = (uint32_t)fns_rng_below(&p->rng, FNS_CTL_AH_DESTROY + 2);
+	m->op = (uint32_t)fns_rng_below(&p->rng, FNS_CTL_QP_SET_CC + 2);
 	m->client = fns_rng_below(&p->rng, 10) ? 1 + (uint32_t)fns_rng_below(&p->rng, 8) / 6
 					       : (uint32_t)fns_rng_u64(&p->rng);
 	m->handle = handle_of(p, maker_of(m->op));
@@ -636,7 +636,7 @@ static void random_messages(void **state)
 	struct pool p = {.n = 0};
 	size_t size = sizeof(struct fns_cq_shared) + 16 * sizeof(struct fns_cqe);
 	unsigned i, good = 0;
-	unsigned per_op[FNS_CTL_AH_DESTROY + 2] = {0};
+	unsigned per_op[FNS_CTL_QP_SET_CC + 2] = {0};
 	struct fns_ctl m;
 
 	print_message("seed %u\n", SEED);
