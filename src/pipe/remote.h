@@ -25,7 +25,8 @@ struct fns_remote_msg {
 };
 _Static_assert(sizeof(struct fns_remote_msg) == 1024, "no padding");
 
-/* One descriptor may come with a request (SCM_RIGHTS): the file of a capture, or a congestion control. */
+/* One descriptor may come with a request (SCM_RIGHTS): the file of a capture, or a congestion
+ * control. */
 
 /* The address of process pid; its length. */
 static inline socklen_t fns_remote_address(struct sockaddr_un *sa, long pid)
