@@ -218,6 +218,8 @@ static int op_try(struct fns_service_conn *c)
 		fns_engine_control_app(c->w->engine, c->app, &undo, fns_clock_now_ns());
 		return -ENOMEM;
 	}
+	if (m.op == FNS_CTL_QP_SET_CC)
+		c->msg.ctl.ctl.cc = m.cc; /* what is wrong, in words */
 	if (m.result < 0)
 		return m.result;
 	op_succeeded(c, &m);
