@@ -127,7 +127,7 @@ struct fns_cc_out {
 /* One queue pair's. */
 struct fns_cc_ctx {
 	/* The parameters' values, in the order of the table, constant from FNS_CC_INIT on. Within
-	 * their ranges. */
+	 * their ranges; FNS_CC_PARAMS of them, those that are not in the table 0. */
 #ifdef __bpf__
 	uint64_t param[FNS_CC_PARAMS];
 #else

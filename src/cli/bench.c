@@ -12,6 +12,7 @@ static const struct {
 	const char *name;
 	int (*fn)(int argc, char **argv);
 } kinds[] = {
+	{"cc", fns_cli_bench_cc},
 	{"micro", fns_cli_bench_micro},
 	{"pipe", fns_cli_bench_pipe},
 	{"smartnic", fns_cli_bench_smartnic},
@@ -23,6 +24,7 @@ static const char help[] =
 	"Measure the engine, or parts of it, without a network, in one process.\n"
 	"\n"
 	"Kinds:\n"
+	"  cc         congestion controls: ns an event, built in, as shared objects, as eBPF\n"
 	"  micro      the engine in memory: ns and instructions a packet on this machine\n"
 	"  pipe       the notification pipe between two CPUs, phase bits against indices: cache lines moved\n"
 	"             a message, by counting, and ns\n"
@@ -43,5 +45,5 @@ int fns_cli_bench(int argc, char **argv)
 		if (strcmp(name, kinds[i].name) == 0)
 			return kinds[i].fn(argc - 1, argv + 1);
 	return fns_cli_error(
-		FNS_EXIT_USAGE, "bench: expected micro, pipe or smartnic, not '%s'", name);
+		FNS_EXIT_USAGE, "bench: expected cc, micro, pipe or smartnic, not '%s'", name);
 }

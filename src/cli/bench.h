@@ -6,6 +6,7 @@
 #include "bench/figures.h"
 
 /* Subcommands of `flexins bench`: argv[0] is the kind. Each returns the exit code. */
+int fns_cli_bench_cc(int argc, char **argv);
 int fns_cli_bench_micro(int argc, char **argv);
 int fns_cli_bench_pipe(int argc, char **argv);
 int fns_cli_bench_smartnic(int argc, char **argv);
