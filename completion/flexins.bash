@@ -25,7 +25,7 @@ _flexins()
 	}
 
 	if ((cword == 1)); then
-		COMPREPLY=($(compgen -W "run devices status capture fault bench lab version --help --version" -- "$cur"))
+		COMPREPLY=($(compgen -W "run devices status capture fault cc set bench lab version --help --version" -- "$cur"))
 		return
 	fi
 
@@ -58,7 +58,8 @@ _flexins()
 		COMPREPLY=($(compgen -W "$rx" -- "${cur#--rx=}"))
 		;;
 	--pipe=*) COMPREPLY=($(compgen -W "phase doorbell" -- "${cur#--pipe=}")) ;;
-	--cc=*) COMPREPLY=($(compgen -W "static_window dcqcn timely swift hpcc bbr" -- "${cur#--cc=}")) ;;
+	--cc=*) COMPREPLY=($(compgen -W "static_window dcqcn timely swift hpcc bbr" -- "${cur#--cc=}") $(compgen -f -X '!*.[so]*' -- "${cur#--cc=}")) ;;
+	--cc-rule=*) COMPREPLY=($(compgen -W "peer= iface=" -- "${cur#--cc-rule=}")) ;;
 	--transport=*) COMPREPLY=($(compgen -W "irn gbn" -- "${cur#--transport=}")) ;;
 	--json=*) COMPREPLY=($(compgen -f -- "${cur#--json=}")) ;;
 	--svg=*) COMPREPLY=($(compgen -f -- "${cur#--svg=}")) ;;
@@ -69,10 +70,12 @@ _flexins()
 		;;
 	-*)
 		case ${words[1]} in
-		run) COMPREPLY=($(compgen -W "--iface= --port= --placement= --wire= --tx= --rx= --pipe= --cc= --transport= --fault= --capture= --no-sysfs --verbose --help --" -- "$cur")) ;;
+		run) COMPREPLY=($(compgen -W "--iface= --port= --placement= --wire= --tx= --rx= --pipe= --cc= --cc-rule= --transport= --fault= --capture= --no-sysfs --verbose --help --" -- "$cur")) ;;
 		fault) COMPREPLY=($(compgen -W "--pid= --qp= --count= --help" -- "$cur")) ;;
 		capture) COMPREPLY=($(compgen -W "--pid= --help" -- "$cur")) ;;
-		bench) COMPREPLY=($(compgen -W "--figure= --tx= --rx= --pipe= --param= --list-params --svg= --size= --burst= --cpus= --seconds= --no-icrc --json --help" -- "$cur")) ;;
+		cc) COMPREPLY=($(compgen -W "--pid= --help" -- "$cur")) ;;
+		set) COMPREPLY=($(compgen -W "--pid= --qp= --peer= --device= --cc= --help" -- "$cur")) ;;
+		bench) COMPREPLY=($(compgen -W "--cc= --figure= --tx= --rx= --pipe= --param= --list-params --svg= --size= --burst= --cpus= --seconds= --no-icrc --json --help" -- "$cur")) ;;
 		lab) COMPREPLY=($(compgen -W "--cc= --transport= --seed= --time= --json --json= --svg= --list --help" -- "$cur")) ;;
 		devices) COMPREPLY=($(compgen -W "--iface= --json --help" -- "$cur")) ;;
 		status) COMPREPLY=($(compgen -W "--json --port= --help" -- "$cur")) ;;
@@ -82,9 +85,10 @@ _flexins()
 		;;
 	*)
 		case ${words[1]} in
-		bench) COMPREPLY=($(compgen -W "micro pipe smartnic" -- "$cur")) ;;
+		bench) COMPREPLY=($(compgen -W "cc micro pipe smartnic" -- "$cur")) ;;
 		lab) COMPREPLY=($(compgen -W "incast dumbbell permutation websearch hadoop lossy long failing" -- "$cur")) ;;
 		fault) COMPREPLY=($(compgen -W "set show clear inject" -- "$cur")) ;;
+		cc) COMPREPLY=($(compgen -W "list load" -- "$cur") $(compgen -f -- "$cur")) ;;
 		capture) COMPREPLY=($(compgen -W "start stop" -- "$cur") $(compgen -f -- "$cur")) ;;
 		esac
 		[[ ${words[1]} == run ]] && COMPREPLY=($(compgen -c -- "$cur"))

@@ -28,7 +28,8 @@ struct ebpf {
 	struct fns_cc_param param[FNS_CC_PARAMS];
 };
 
-/* By vectors: a string instruction, which compilers make of a memset of this size, starts slowly. */
+/* By vectors: a string instruction, which compilers make of a memset of this size, starts slowly.
+ */
 static inline void zero(void *p, size_t len)
 {
 	typedef uint64_t v2 __attribute__((vector_size(16), aligned(8), may_alias));
