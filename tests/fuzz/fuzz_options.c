@@ -220,6 +220,7 @@ static void try_run(char *text)
 	char *copy[ARGS_MAX], *argv[ARGS_MAX];
 	int argc = make_args(text, "run", copy), rc;
 	struct run_opts o = {.sysfs = true};
+	struct opts set = {0};
 	const char *port, *iface;
 
 	memcpy(argv, copy, sizeof(argv)); /* getopt may permute */
@@ -233,8 +234,17 @@ static void try_run(char *text)
 		(void)fns_cli_check_port("FLEXINS_PORT", port);
 	if (iface)
 		fz_check(strlen(iface) < TEXT_MAX);
-	if (o.command)
+	if (o.command) {
+		rc = check_settings();
+		fz_check(rc == 0 || rc == FNS_EXIT_USAGE);
 		warn_out_of_reach("");
+	}
+	/* The same words for `flexins set`. */
+	memcpy(argv, copy, sizeof(argv));
+	optind = 0;
+	rc = set_parse(argc, argv, &set);
+	fz_check(rc == 0 || rc == -1 || rc == FNS_EXIT_USAGE);
+	fz_check(memchr(set.who, '\0', sizeof(set.who)) != NULL);
 	free_args(argc, copy);
 }
 
