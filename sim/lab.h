@@ -59,9 +59,9 @@ struct lab_cfg {
 	const struct lab_scenario *scenario;
 	const char *cc; /* as for fns_cc_parse(); what is not given of line_mbps, rtt_ns, min_rtt_us
 			   follows the scenario */
+	bool irn;       /* losses are repaired selectively; else by going back N */
 	uint64_t seed;
-	uint64_t
-		time_ns; /* flows begin up to here, those without end end here; 0: the scenario's */
+	uint64_t time_ns; /* flows begin up to here, or end, without end; 0: the scenario's */
 	void (*progress)(void *ctx, uint64_t now_ns, uint64_t end_ns); /* or NULL */
 	void *ctx;
 };

@@ -10,10 +10,11 @@
 #include "cc/cc.h"
 #include "cli/cli.h"
 #include "cli/lab.h"
+#include "pipe/modes.h"
 
 static const char help[] =
-	"Usage: flexins lab SCENARIO [--cc=NAME[:PARAM=N,...]]... [--seed=N] [--time=TIME]\n"
-	"                            [--json[=FILE]] [--svg=FILE]\n"
+	"Usage: flexins lab SCENARIO [--cc=NAME[:PARAM=N,...]]... [--transport=gbn|irn]...\n"
+	"                            [--seed=N] [--time=TIME] [--json[=FILE]] [--svg=FILE]\n"
 	"       flexins lab --list\n"
 	"\n"
 	"Compare congestion controls in a simulated network. Engine, queue pairs and packets are those that\n"
@@ -24,7 +25,8 @@ static const char help[] =
 	"  --cc=NAME[:PARAM=N,...]  one to compare, as for `flexins run`; again for the next; default: each\n"
 	"                           that there is, with its defaults. What is not given of line_mbps, rtt_ns\n"
 	"                           and min_rtt_us follows the scenario's network\n"
-	"  --transport=NAME         how losses are recovered from: go-back-n\n"
+	"  --transport=gbn|irn      how losses are repaired: by going back N, as RoCEv2 and the papers have it\n"
+	"                           (default), or selectively, as between FlexiNS hosts; again to compare both\n"
 	"  --seed=N                 another run of the same kind (default 1)\n"
 	"  --time=TIME              of the network, such as 500us, 20ms or 1s; default: the scenario's\n"
 	"  --json[=FILE]            JSON with all time series, instead of tables, or into FILE besides them\n"
@@ -40,6 +42,10 @@ static const char help[] =
 
 struct opts {
 	struct fns_lab_report rep;
+	const char *cc[FNS_LAB_RUNS];
+	unsigned ncc, ntransports;
+	bool irn[2]; /* transports asked for */
+	unsigned run_cc[FNS_LAB_RUNS], run_transport[FNS_LAB_RUNS];
 	const char *svg, *json_file;
 	bool json, list;
 };
@@ -51,17 +57,47 @@ static int set_cc(const char *text, struct opts *o)
 
 	if (!fns_cc_parse(text, &c, why, sizeof(why)))
 		return fns_cli_error(FNS_EXIT_USAGE, "--cc: %s", why);
-	if (o->rep.n == FNS_LAB_RUNS)
+	if (o->ncc == FNS_LAB_RUNS)
 		return fns_cli_error(FNS_EXIT_USAGE, "--cc: at most %u at a time", FNS_LAB_RUNS);
-	o->rep.label[o->rep.n++] = text;
+	o->cc[o->ncc++] = text;
 	return 0;
 }
 
-static int set_transport(const char *text)
+static int set_transport(const char *text, struct opts *o)
 {
-	if (strcmp(text, "go-back-n") == 0)
-		return 0;
-	return fns_cli_error(FNS_EXIT_USAGE, "--transport='%s': expected go-back-n", text);
+	bool irn;
+
+	if (!fns_transport_parse(text, &irn))
+		return fns_cli_error(FNS_EXIT_USAGE, "--transport='%s': expected gbn or irn", text);
+	if (o->ntransports == 2 || (o->ntransports == 1 && o->irn[0] == irn))
+		return fns_cli_error(FNS_EXIT_USAGE, "--transport=%s: twice", text);
+	o->irn[o->ntransports++] = irn;
+	return 0;
+}
+
+/* Each algorithm with each transport. */
+static int combine(struct opts *o)
+{
+	for (unsigned i = 0; o->ncc == 0 && fns_cc_at(i) && i < FNS_LAB_RUNS; i++)
+		o->cc[i] = fns_cc_at(i)->name;
+	while (o->ncc < FNS_LAB_RUNS && o->cc[o->ncc])
+		o->ncc++;
+	o->ntransports = FNS_MAX(o->ntransports, 1u);
+	if (o->ncc * o->ntransports > FNS_LAB_RUNS)
+		return fns_cli_error(FNS_EXIT_USAGE, "lab: at most %u runs at a time, not %u",
+			FNS_LAB_RUNS, o->ncc * o->ntransports);
+	for (unsigned i = 0; i < o->ncc; i++)
+		for (unsigned k = 0; k < o->ntransports; k++) {
+			unsigned n = o->rep.n++;
+
+			o->run_cc[n] = i;
+			o->run_transport[n] = k;
+			snprintf(o->rep.label[n], sizeof(o->rep.label[n]), "%s%s", o->cc[i],
+				o->ntransports == 1 ? ""
+				: o->irn[k]         ? " irn"
+						    : " gbn");
+		}
+	return 0;
 }
 
 static int set_seed(const char *text, uint64_t *out)
@@ -134,7 +170,7 @@ static int parse(int argc, char **argv, struct opts *o)
 			rc = set_cc(optarg, o);
 			break;
 		case 't':
-			rc = set_transport(optarg);
+			rc = set_transport(optarg, o);
 			break;
 		case 's':
 			rc = set_seed(optarg, &o->rep.seed);
@@ -158,12 +194,9 @@ static int parse(int argc, char **argv, struct opts *o)
 			return fns_cli_bad_option("lab", c, argv);
 		}
 	}
-	for (unsigned i = 0; o->rep.n == 0 && fns_cc_at(i); i++)
-		o->rep.label[i] = fns_cc_at(i)->name;
-	for (unsigned i = 0; o->rep.n == 0 && i < FNS_LAB_RUNS && o->rep.label[i]; i++)
-		if (!o->rep.label[i + 1])
-			o->rep.n = i + 1;
-	return rc || o->list ? rc : set_scenario(argc, argv, o);
+	if (rc == 0 && !o->list)
+		rc = set_scenario(argc, argv, o);
+	return rc || o->list ? rc : combine(o);
 }
 
 static int list(void)
@@ -202,7 +235,8 @@ static int runs(const struct opts *o)
 	for (unsigned i = 0; i < o->rep.n; i++) {
 		struct progress p = {o->rep.label[i], 101};
 		struct lab_cfg cfg = {.scenario = o->rep.scenario,
-			.cc = o->rep.label[i],
+			.cc = o->cc[o->run_cc[i]],
+			.irn = o->irn[o->run_transport[i]],
 			.seed = o->rep.seed,
 			.time_ns = o->rep.time_ns,
 			.progress = progress ? show : NULL,

@@ -14,8 +14,8 @@ struct fns_lab_report {
 	const struct lab_scenario *scenario;
 	uint64_t seed, time_ns;
 	unsigned n;
-	const char *label[FNS_LAB_RUNS]; /* as asked for */
-	struct lab_result *r;            /* n of them */
+	char label[FNS_LAB_RUNS][96];
+	struct lab_result *r; /* n of them */
 };
 
 /* lab_report.c */

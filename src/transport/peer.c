@@ -152,7 +152,7 @@ void fns_peer_learn(struct fns_peer *p)
 
 	if (!p->host || p->host->state == FNS_HELLO_UNKNOWN)
 		return;
-	flexins = p->host->state == FNS_HELLO_FLEXINS;
+	flexins = p->host->state == FNS_HELLO_FLEXINS && nic->peer_budget != FNS_PEER_UNLIMITED;
 	p->max_window = flexins ? FNS_MIN(fns_rcvbuf_share(p->host->hello.rcvbuf), nic->peer_cap)
 				: nic->peer_budget;
 	if (whole || p->window > p->max_window)
