@@ -3,6 +3,7 @@
  * flexins-sim: runs scenarios over seeds, in parallel processes, and says how to replay what
  * failed. A crash or an assertion names its seed as well.
  */
+#include "sim/lab.h"
 #include "sim/soak.h"
 
 #include <getopt.h>
@@ -134,6 +135,31 @@ static int soak(const struct options *o)
 		.ctx = o});
 }
 
+/* The laboratory's figures of short runs, for comparing builds. */
+static int lab(void)
+{
+	static const char *const cc[] = {"dcqcn", "swift", "hpcc", "bbr", "timely"};
+	static struct lab_result r;
+
+	for (unsigned i = 0; lab_scenario_at(i); i++) {
+		struct lab_cfg cfg = {.scenario = lab_scenario_at(i),
+			.cc = cc[i % FNS_ARRAY_SIZE(cc)],
+			.seed = 1 + i,
+			.irn = i & 1,
+			.time_ns = lab_scenario_at(i)->time_ns / 20};
+
+		if (!lab_run(&cfg, &r)) {
+			printf("FAIL lab %s: %s\n", cfg.scenario->name, r.failure);
+			return 1;
+		}
+		printf("lab %s %s %016llx %llu %u %u %u %llu\n", cfg.scenario->name, cfg.cc,
+			(unsigned long long)r.hash, (unsigned long long)r.goodput_bps, r.queue_mean,
+			r.queue_p99, r.jain_mean,
+			(unsigned long long)r.cls[LAB_CLASSES - 1].p99_ns);
+	}
+	return 0;
+}
+
 static int usage(void)
 {
 	const struct sim_scenario *s;
@@ -143,7 +169,7 @@ static int usage(void)
 		"flexins-sim [--scenario NAME] [--seed N | --seeds A..B] [--dma direct|sim] [--swap-cc] [--trace]\n"
 		"            [--hash] [--verbose] [--jobs N] [--keep-going N]\n"
 		"flexins-sim --soak SECONDS [--scenario NAME] [--seed FIRST] [--dma direct|sim] [--swap-cc]\n"
-		"            [--jobs N] [--keep-going N]\nScenarios:\n");
+		"            [--jobs N] [--keep-going N]\nflexins-sim --lab\nScenarios:\n");
 	for (i = 0; (s = sim_scenario_at(i)); i++)
 		fprintf(stderr, "  %-22s %s\n", s->name, s->text);
 	return 2;
@@ -154,7 +180,8 @@ int main(int argc, char **argv)
 	static const struct option longopts[] = {{"scenario", 1, NULL, 'n'}, {"seed", 1, NULL, 's'},
 		{"seeds", 1, NULL, 'S'}, {"dma", 1, NULL, 'd'}, {"swap-cc", 0, NULL, 'w'},
 		{"trace", 0, NULL, 't'}, {"hash", 0, NULL, 'h'}, {"verbose", 0, NULL, 'v'},
-		{"jobs", 1, NULL, 'j'}, {"keep-going", 1, NULL, 'k'}, {"soak", 1, NULL, 'o'}, {0}};
+		{"jobs", 1, NULL, 'j'}, {"keep-going", 1, NULL, 'k'}, {"soak", 1, NULL, 'o'},
+		{"lab", 0, NULL, 'l'}, {0}};
 	struct options o = {.from = 0, .to = 20};
 	char *dots;
 	int c;
@@ -197,6 +224,8 @@ int main(int argc, char **argv)
 		case 'k':
 			o.max_failures = (unsigned)FNS_MAX(1, atoi(optarg));
 			break;
+		case 'l':
+			return lab();
 		case 'o':
 			o.soak_s = strtoull(optarg, NULL, 10);
 			if (!o.soak_s)

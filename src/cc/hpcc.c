@@ -25,6 +25,7 @@ enum {
 	ETA_PM,
 	MAX_STAGE,
 	WAI_BYTES,
+	FLOWS,
 	MIN_BYTES,
 	IDLE_US,
 	NPARAMS
@@ -36,7 +37,9 @@ static const struct fns_cc_param params[NPARAMS] = {
 	[ETA_PM] = {"eta_pm", "1/1000", "utilisation aimed at", 950, 100, 1000},
 	[MAX_STAGE] = {"max_stage", "steps", "round trips of increase before a look at U", 5, 0,
 		1000},
-	[WAI_BYTES] = {"wai_bytes", "bytes", "additive increase of the window", 80, 1, 1000000},
+	[WAI_BYTES] = {"wai_bytes", "bytes",
+		"additive increase; 0: what eta leaves free, for so many flows", 0, 0, 1000000},
+	[FLOWS] = {"flows", "flows", "... that share a link", 32, 1, 100000},
 	[MIN_BYTES] = {"min_bytes", "bytes", "smallest window; less than a packet is paced", 64, 1,
 		1000000},
 	[IDLE_US] = {"idle_us", "us", "with nothing in flight for so long it begins anew", 200, 10,
@@ -73,6 +76,17 @@ static uint64_t most(const struct fns_cc_ctx *ctx)
 	return FNS_MAX(fns_muldiv(ctx->param[LINE_MBPS] * 1000000, ctx->param[RTT_NS],
 			       8 * FNS_NSEC_PER_SEC),
 		ctx->param[MIN_BYTES]);
+}
+
+/* Section 3.3: of the window to begin with, what is above eta is shared by the flows' increases. */
+static uint64_t wai(const struct fns_cc_ctx *ctx)
+{
+	uint64_t given = ctx->param[WAI_BYTES];
+
+	if (given)
+		return given;
+	given = most(ctx) * (1000 - ctx->param[ETA_PM]) / 1000 / ctx->param[FLOWS];
+	return FNS_MAX(given, 1);
 }
 
 static void bound(const struct fns_cc_ctx *ctx, uint64_t *w)
@@ -144,10 +158,10 @@ static void ack(const struct fns_cc_ctx *ctx, struct hpcc *s, const struct fns_c
 		return;
 	update = s->acked >= s->update;
 	if (s->u >= eta || s->stage >= ctx->param[MAX_STAGE]) {
-		s->w = fns_muldiv(s->wc, eta, FNS_MAX(s->u, 1)) + ctx->param[WAI_BYTES];
+		s->w = fns_muldiv(s->wc, eta, FNS_MAX(s->u, 1)) + wai(ctx);
 		s->stage = update ? 0 : s->stage;
 	} else {
-		s->w = s->wc + ctx->param[WAI_BYTES];
+		s->w = s->wc + wai(ctx);
 		s->stage += update;
 	}
 	bound(ctx, &s->w);

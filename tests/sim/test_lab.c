@@ -160,7 +160,7 @@ static void what_is_wrong_is_refused(void **state)
 
 /* --- figures --- */
 
-/* Swift, figure 12 and HPCC, figure 9 in trend: 32 senders, and hardly a queue. */
+/* What the papers of Swift and HPCC are about: many senders, and hardly a queue. */
 static void incast_queues_are_short(void **state)
 {
 	for (uint64_t seed = 1; seed <= 2; seed++) {
@@ -175,7 +175,7 @@ static void incast_queues_are_short(void **state)
 	}
 }
 
-/* DCQCN, figure 10 in trend: flows that join share alike. */
+/* As in the paper of DCQCN: flows that join share alike. */
 static void dcqcn_converges(void **state)
 {
 	for (uint64_t seed = 1; seed <= 2; seed++) {
@@ -186,7 +186,7 @@ static void dcqcn_converges(void **state)
 	}
 }
 
-/* HPCC, figure 11 in trend: short flows do not wait behind long ones. */
+/* As in the papers of HPCC and Swift: short flows do not wait behind long ones. */
 static void short_flows_do_not_wait(void **state)
 {
 	uint64_t none = run_as("websearch", "static_window", 1, 10 * MS, false)->cls[0].median_ns;
@@ -204,7 +204,7 @@ static void bbr_fills_a_long_link(void **state)
 	assert_true(run("long", "static_window", 1)->goodput_bps < 7500 * MS);
 }
 
-/* IRN, figure 1 in trend: who repeats only what is missing loses little by losses. */
+/* As in the paper of IRN: who repeats only what is missing loses little by losses. */
 static void losses_cost_little_when_repaired_selectively(void **state)
 {
 	uint64_t back = run_as("lossy", "static_window", 1, 0, false)->goodput_bps;

@@ -36,9 +36,11 @@ hashes)
 	build clang-O2 clang -O2
 	build clang-O0 clang -O0
 	"$work/gcc-O2/flexins-sim" --seeds "${seeds:-1..4}" --hash >"$work/want"
+	"$work/gcc-O2/flexins-sim" --lab >>"$work/want"
 	[ -s "$work/want" ]
 	for v in gcc-O2 gcc-O0 clang-O2 clang-O0; do
 		"$work/$v/flexins-sim" --seeds "${seeds:-1..4}" --hash >"$work/got"
+		"$work/$v/flexins-sim" --lab >>"$work/got"
 		if ! cmp -s "$work/want" "$work/got"; then
 			echo "$v differs from gcc-O2:"
 			diff "$work/want" "$work/got" | head -20
@@ -51,6 +53,7 @@ sanitize)
 	build asan gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 	ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:malloc_context_size=8 \
 		"$work/asan/flexins-sim" --seeds "${seeds:-1001..1006}" --jobs 2
+	ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:malloc_context_size=8 "$work/asan/flexins-sim" --lab
 	;;
 *)
 	exit 2
