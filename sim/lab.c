@@ -431,7 +431,8 @@ static bool choose(struct lab *l)
 	 * which waits for some at its own host, and up to 0.8 us before each engine looks. */
 	uint64_t rtt = base_rtt_ns(l->s) + 20 * MTU * 8000ull / l->s->rate_mbps + 3200;
 
-	if (!fns_cc_parse(l->cfg->cc, &l->cc, r->failure, sizeof(r->failure)))
+	if (!(l->cfg->choose ? l->cfg->choose : fns_cc_parse)(
+		    l->cfg->cc, &l->cc, r->failure, sizeof(r->failure)))
 		return false;
 	fill_in(l, "line_mbps", l->s->rate_mbps);
 	fill_in(l, "rtt_ns", rtt);

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cc/cc.h"
+
 #define LAB_SAMPLES 200u /* of a run's time series */
 #define LAB_CLASSES 5u   /* of flows by size; the last is all of them */
 #define LAB_SERIES  8u   /* flows whose rate is followed */
@@ -57,9 +59,11 @@ uint64_t lab_sizes_at(const struct lab_sizes *s, uint32_t ppm);
 
 struct lab_cfg {
 	const struct lab_scenario *scenario;
-	const char *cc; /* as for fns_cc_parse(); what is not given of line_mbps, rtt_ns, min_rtt_us
+	const char *cc; /* as for choose; what is not given of line_mbps, rtt_ns, min_rtt_us
 			   follows the scenario */
-	bool irn;       /* losses are repaired selectively; else by going back N */
+	/* NULL: fns_cc_parse(), what is built in */
+	bool (*choose)(const char *text, struct fns_cc_choice *out, char *err, size_t errlen);
+	bool irn; /* losses are repaired selectively; else by going back N */
 	uint64_t seed;
 	uint64_t time_ns; /* flows begin up to here, or end, without end; 0: the scenario's */
 	void (*progress)(void *ctx, uint64_t now_ns, uint64_t end_ns); /* or NULL */

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "cc/cc.h"
+#include "cc/load.h"
 #include "cli/cli.h"
 #include "cli/lab.h"
 #include "pipe/modes.h"
@@ -22,8 +22,8 @@ static const char help[] =
 	"machine, to the digit, and nothing of it says how fast this machine is.\n"
 	"\n"
 	"Options:\n"
-	"  --cc=NAME[:PARAM=N,...]  one to compare, as for `flexins run`; again for the next; default: each\n"
-	"                           that there is, with its defaults. What is not given of line_mbps, rtt_ns\n"
+	"  --cc=NAME[:PARAM=N,...]  one to compare; again for the next; default: each that is built in. NAME\n"
+	"                           with a '/' is a file, shared object or eBPF. What is not given of line_mbps, rtt_ns\n"
 	"                           and min_rtt_us follows the scenario's network\n"
 	"  --transport=gbn|irn      how losses are repaired: by going back N, as RoCEv2 and the papers have it\n"
 	"                           (default), or selectively, as between FlexiNS hosts; again to compare both\n"
@@ -55,7 +55,7 @@ static int set_cc(const char *text, struct opts *o)
 	struct fns_cc_choice c;
 	char why[512];
 
-	if (!fns_cc_parse(text, &c, why, sizeof(why)))
+	if (!fns_cc_choose_path(text, &c, why, sizeof(why)))
 		return fns_cli_error(FNS_EXIT_USAGE, "--cc: %s", why);
 	if (o->ncc == FNS_LAB_RUNS)
 		return fns_cli_error(FNS_EXIT_USAGE, "--cc: at most %u at a time", FNS_LAB_RUNS);
@@ -236,6 +236,7 @@ static int runs(const struct opts *o)
 		struct progress p = {o->rep.label[i], 101};
 		struct lab_cfg cfg = {.scenario = o->rep.scenario,
 			.cc = o->cc[o->run_cc[i]],
+			.choose = fns_cc_choose_path,
 			.irn = o->irn[o->run_transport[i]],
 			.seed = o->rep.seed,
 			.time_ns = o->rep.time_ns,

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # flexins lab from the command line: the same figures each time, JSON that parses, a drawing, and refusals.
-#   lab.sh FLEXINS
+#   lab.sh FLEXINS [PLUGIN]...      of plug-ins the example in its forms, which do the same
 set -eu
 flexins=$1
+shift
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -27,6 +28,13 @@ EOF
 grep -q '^static_window irn  *[0-9]' "$tmp/table"
 grep -q 'up to 10 KB' "$tmp/table"
 [ "$("$flexins" lab --list | grep -c '^[a-z]')" -ge 8 ]
+
+for plugin in "$@"; do
+	case $plugin in */aimd.*) ;; *) continue ;; esac
+	"$flexins" lab lossy --cc="$plugin" --time=5ms --json | grep -v '"asked"' >"$tmp/now"
+	[ -e "$tmp/first" ] || cp "$tmp/now" "$tmp/first"
+	cmp "$tmp/first" "$tmp/now"
+done
 
 refuse() { # what is said, arguments
 	want=$1
