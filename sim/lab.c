@@ -485,6 +485,7 @@ static struct sim_world *world(struct lab *l)
 		.depth = DEPTH,
 		.mtu_code = MTU_CODE,
 		.unwatched = true,
+		.egress_wake = true,
 		.max_len = 1};
 	sim_net_init(w, &t);
 	w->nhosts = w->net.nhosts;

@@ -173,6 +173,8 @@ static void kick(struct sim_world *w, unsigned idx)
 		tell(w, idx, p);
 		launch(w, idx, p);
 	}
+	if (w->p.egress_wake && l->node < w->net.nhosts && l->queued <= w->p.egress_bytes / 2)
+		sim_wire_room(w->host[l->node]);
 	if (l->head && !l->paused && !l->armed) {
 		l->armed = true;
 		sim_push(w, FNS_DIV_UP(l->free_ps, 1000), SIM_EV_PORT, l->node, idx, NULL);

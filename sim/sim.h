@@ -136,6 +136,7 @@ struct sim_params {
 	uint16_t depth;       /* of each queue pair; 0: drawn */
 	uint8_t mtu_code;     /* 1: 256 to 5: 4096; 0: drawn */
 	bool unwatched;       /* packets are not looked at on their way out */
+	bool egress_wake;     /* a wire that was full tells when it has room again */
 	bool srq, psn_wrap, one_sided /* only the first of a pair posts */, no_recv, cq_overrun;
 };
 
@@ -297,6 +298,8 @@ struct sim_qp *sim_qp_talking_to(struct sim_host *h, uint32_t dst, uint32_t dest
 /* A packet arrives. */
 void sim_wire_deliver(struct sim_host *h, struct sim_packet *p);
 bool sim_wire_pending(struct sim_host *h);
+/* The host's port has drained. */
+void sim_wire_room(struct sim_host *h);
 /* Drops what is queued. */
 void sim_wire_flush(struct sim_host *h);
 /* Checks that all buffers and paths came back; call after the engine is gone. */

@@ -31,6 +31,7 @@ struct sim_wire {
 	struct sim_int echo[SIM_RX_BUFS]; /* by buffer */
 	struct sim_packet *head, **tail;
 	uint64_t cost;
+	bool full; /* refused something */
 	uint8_t *buf[SIM_RX_BUFS];
 	uint32_t nfree;
 	uint8_t *mem;
@@ -199,8 +200,10 @@ static unsigned tx_burst(struct fns_wire *base, struct fns_frame *frames, unsign
 		struct sim_packet *p;
 		bool near = false;
 
-		if (c->egress_bytes && sim_net_backlog(w, s->h->idx) > c->egress_bytes)
+		if (c->egress_bytes && sim_net_backlog(w, s->h->idx) > c->egress_bytes) {
+			s->full = true;
 			break;
+		}
 		for (k = 0; k < f->nsg; k++)
 			near |= f->sg[k].region != NULL;
 		if (near && sim_chance(&s->h->rng, c->frame_fault_ppm)) {
@@ -217,6 +220,16 @@ static unsigned tx_burst(struct fns_wire *base, struct fns_frame *frames, unsign
 		sim_net_send(w, p);
 	}
 	return i;
+}
+
+void sim_wire_room(struct sim_host *h)
+{
+	struct sim_wire *s = h ? wire_of(h->wire) : NULL;
+
+	if (!s || !s->full)
+		return;
+	s->full = false;
+	sim_host_wake(h, fns_rng_below(&h->rng, 200));
 }
 
 void sim_wire_deliver(struct sim_host *h, struct sim_packet *p)
