@@ -15,19 +15,20 @@ int fns_pool_init_cold(struct fns_pool *p, size_t size, uint32_t count)
 	if (size > SIZE_MAX - FNS_CACHELINE)
 		return -ENOMEM;
 	size = FNS_ALIGN_UP(FNS_MAX(size, (size_t)1), (size_t)FNS_CACHELINE);
-	if (__builtin_mul_overflow(size, (size_t)count, &bytes))
+	if (__builtin_mul_overflow(size, (size_t)count, &bytes) || bytes > SIZE_MAX - FNS_CACHELINE)
 		return -ENOMEM;
 	if (count > 0) {
 		void **stack = calloc(count, sizeof(*stack));
-		char *mem = aligned_alloc(FNS_CACHELINE, bytes);
+		char *block = calloc(1, bytes + FNS_CACHELINE);
 
-		if (!stack || !mem) {
+		if (!stack || !block) {
 			free(stack);
-			free(mem);
+			free(block);
 			return -ENOMEM;
 		}
 		p->stack = stack;
-		p->mem = mem;
+		p->block = block;
+		p->mem = (char *)FNS_ALIGN_UP((uintptr_t)block, (uintptr_t)FNS_CACHELINE);
 	}
 	p->size = size;
 	p->count = count;
@@ -50,6 +51,6 @@ int fns_pool_init(struct fns_pool *p, size_t size, uint32_t count)
 void fns_pool_fini(struct fns_pool *p)
 {
 	free(p->stack);
-	free(p->mem);
+	free(p->block);
 	*p = (struct fns_pool){0};
 }

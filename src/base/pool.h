@@ -11,6 +11,7 @@
 
 struct fns_pool {
 	char *mem;
+	void *block;  /* that mem lies in */
 	void **stack; /* free objects, top at stack[free - 1] */
 	uint32_t free, count;
 	size_t size;
@@ -18,8 +19,7 @@ struct fns_pool {
 
 /* size is rounded up to a cache line. 0 or -ENOMEM. Objects are zeroed once, at create. */
 int fns_pool_init(struct fns_pool *p, size_t size, uint32_t count);
-/* The same of memory that stays cold until it is needed: pages are not touched, objects not zeroed.
- */
+/* The same of zeroes whose pages stay untouched until they are needed. */
 int fns_pool_init_cold(struct fns_pool *p, size_t size, uint32_t count);
 void fns_pool_fini(struct fns_pool *p);
 

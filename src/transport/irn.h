@@ -15,17 +15,19 @@
 
 /* PSNs from the one expected that a receiver keeps, and that a sender has under way at most; a
  * power of two that divides 2^24. */
-#define FNS_IRN_WINDOW 256u
+#define FNS_IRN_WINDOW 1024u
 #define FNS_IRN_BYTES  (FNS_IRN_WINDOW / 8)
 
 /* In an engine, at a time: connections with a gap, each way, and packets held for them. */
 #define FNS_IRN_GAPS  64u
-#define FNS_IRN_HOLDS 512u
+#define FNS_IRN_HOLDS 1024u
 /* Of these, for one connection. */
-#define FNS_IRN_HOLDS_EACH 128u
+#define FNS_IRN_HOLDS_EACH 256u
 /* Payloads from here on are placed ahead of their turn; shorter ones are held. */
 #define FNS_IRN_EARLY 256u
 #define FNS_IRN_TAIL  8u /* bytes of an early placement that wait for its turn */
+/* Responses that a requester places ahead of one that is missing. */
+#define FNS_IRN_RESPONSES 256u
 /* Without word for so long, or four round trips if that is more, a probe is sent. */
 #define FNS_IRN_PROBE_NS (100 * FNS_NSEC_PER_USEC)
 
@@ -77,6 +79,9 @@ struct fns_irn_slot {
 struct fns_irn_rx {
 	uint32_t count;                           /* slots not empty */
 	uint32_t holds, early;                    /* of these */
+	uint32_t span;                            /* all are within so many PSNs from epsn */
+	uint64_t low, end;                        /* ... and early ones between these offsets, */
+	struct fns_region *region;                /* of this region; NULL: of several */
 	struct fns_irn_slot slot[FNS_IRN_WINDOW]; /* by PSN, modulo */
 };
 
@@ -85,8 +90,14 @@ struct fns_irn_rx {
  * or while there is one. True: the view was kept.
  */
 bool fns_irn_rx(struct fns_qp *qp, struct fns_hdr *h, struct fns_rx_view *v);
-/* Data about to be placed in its turn: what was placed early in the same bytes must come again. */
-void fns_irn_supersede(struct fns_qp *qp, const struct fns_rxop *op);
+/* epsn has moved by n. */
+static inline void fns_irn_advance(struct fns_qp *qp, uint32_t n)
+{
+	qp->rsp.irn->span -= FNS_MIN(qp->rsp.irn->span, n);
+}
+/* Data about to be placed in its turn, while there is a gap: not over what a later packet has
+ * placed early. Returns the payload that remains. */
+const uint8_t *fns_irn_supersede(struct fns_qp *qp, struct fns_rxop *op, const uint8_t *payload);
 /* Makes an operation of the slot's packet, which was accepted: payload and references. Returns the
  * source. */
 const uint8_t *fns_irn_take(struct fns_irn_slot *s, struct fns_rxop *op);
@@ -99,6 +110,7 @@ bool fns_irn_report(const struct fns_qp *qp, struct fns_sack *out);
 struct fns_irn_mark {
 	uint32_t psn;  /* sent again; else the mark is none of it */
 	uint32_t next; /* PSN not sent yet at that time */
+	uint32_t epoch;
 };
 
 struct fns_irn_tx {
@@ -107,6 +119,7 @@ struct fns_irn_tx {
 	uint32_t scan;        /* nothing is missing before it */
 	uint32_t recover;     /* a loss before it is part of the one that was told of */
 	bool pending;         /* something may be missing from scan on */
+	uint32_t epoch;       /* marks of another one are void */
 	struct fns_irn_mark mark[FNS_IRN_WINDOW];
 };
 
@@ -129,7 +142,7 @@ static inline bool fns_irn_asked(const struct fns_qp *qp)
 	const struct fns_requester *r = &qp->req;
 
 	return r->scheme == FNS_SCHEME_IRN &&
-	       (uint32_t)(psn_diff(r->rsp_asked, r->una) - 1) < FNS_IRN_WINDOW;
+	       (uint32_t)(psn_diff(r->rsp_asked, r->una) - 1) < FNS_IRN_RESPONSES;
 }
 
 /* Is there something to be sent again? */

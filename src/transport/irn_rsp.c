@@ -22,7 +22,8 @@ bool fns_irn_response_new(const struct fns_qp *qp, uint32_t psn)
 	const struct fns_requester *r = &qp->req;
 	int32_t d = psn_diff(psn, r->una);
 
-	return r->scheme == FNS_SCHEME_IRN && d > 0 && d < (int32_t)FNS_IRN_WINDOW && !test(r, psn);
+	return r->scheme == FNS_SCHEME_IRN && d > 0 && d < (int32_t)FNS_IRN_RESPONSES &&
+	       !test(r, psn);
 }
 
 void fns_irn_response(struct fns_qp *qp, uint32_t psn)

@@ -5,10 +5,11 @@
  * atomics and READs once, completions after their data.
  *
  * Bulk WRITEs that say where they belong are placed at once but for their last 8 bytes, which
- * programs poll on: those follow in their turn. No two early placements share a byte with each
- * other or with what is being placed before them; when the turn comes to a packet that does share
- * bytes with a later one placed early, the later one is forgotten, and comes again. All else is
- * copied into a buffer. What finds no room is dropped, and comes again too. Datapath 6/9 and 7/9.
+ * programs poll on: those follow in their turn. Two early placements go to the same bytes or share
+ * none; of the same bytes the later one's remain. When the turn comes to a packet for the bytes of
+ * a later one that was placed early, only its tail is placed; if they share bytes in another way,
+ * the later one is forgotten, and comes again. All else is copied into a buffer. What finds no room
+ * is dropped, and comes again too. Datapath 6/9 and 7/9.
  */
 #include <string.h>
 
@@ -53,26 +54,18 @@ void fns_irn_rx_drop(struct fns_qp *qp)
 	if (!x)
 		return;
 	for (i = 0; i < FNS_IRN_WINDOW && x->count; i++)
-		slot_clear(qp, &x->slot[i]);
+		slot_clear(qp, slot_at(x, psn_add(qp->rsp.epsn, i)));
+	x->span = 0;
 	qp->rsp.irn = NULL;
 	fns_pool_put(&qp->nic->irn_rx, x);
 }
 
 static struct fns_irn_rx *window(struct fns_qp *qp)
 {
-	struct fns_irn_rx *x = qp->rsp.irn;
-	uint32_t i;
-
-	if (x)
-		return x;
-	x = fns_pool_get(&qp->nic->irn_rx);
-	if (!x)
-		return NULL;
-	x->count = x->holds = x->early = 0;
-	for (i = 0; i < FNS_IRN_WINDOW; i++)
-		x->slot[i].state = FNS_IRN_EMPTY;
-	qp->rsp.irn = x;
-	return x;
+	/* In the pool all slots are empty. */
+	if (!qp->rsp.irn)
+		qp->rsp.irn = fns_pool_get(&qp->nic->irn_rx);
+	return qp->rsp.irn;
 }
 
 bool fns_irn_report(const struct fns_qp *qp, struct fns_sack *out)
@@ -83,7 +76,7 @@ bool fns_irn_report(const struct fns_qp *qp, struct fns_sack *out)
 	if (!x || !x->count)
 		return false;
 	*out = (struct fns_sack){.epsn = qp->rsp.epsn};
-	for (i = 0; i < FNS_IRN_WINDOW; i++)
+	for (i = 0; i < x->span; i++)
 		if (x->slot[psn_add(out->epsn, i) % FNS_IRN_WINDOW].state != FNS_IRN_EMPTY) {
 			out->bit[i / 8] |= (uint8_t)(1 << i % 8);
 			out->n = i + 1;
@@ -98,6 +91,33 @@ static bool overlap(const struct fns_memref *a, const struct fns_memref *b)
 	return a->region == b->region && a->off < b->off + b->len && b->off < a->off + a->len;
 }
 
+static bool same(const struct fns_memref *a, const struct fns_memref *b)
+{
+	return a->region == b->region && a->off == b->off && a->len == b->len;
+}
+
+/* Quickly: is there perhaps an early placement that shares bytes with this? */
+static bool maybe(const struct fns_irn_rx *x, const struct fns_memref *ref)
+{
+	return x->early && (!x->region || (ref->region == x->region && ref->off < x->end &&
+						  x->low < ref->off + ref->len));
+}
+
+/* One more. */
+static void widen(struct fns_irn_rx *x, const struct fns_memref *ref)
+{
+	if (x->early++ == 0) {
+		x->region = ref->region;
+		x->low = ref->off;
+		x->end = ref->off + ref->len;
+		return;
+	}
+	if (x->region != ref->region)
+		x->region = NULL;
+	x->low = FNS_MIN(x->low, ref->off);
+	x->end = FNS_MAX(x->end, ref->off + ref->len);
+}
+
 static bool overlaps_op(const struct fns_rxop *op, const struct fns_memref *ref)
 {
 	unsigned i;
@@ -108,18 +128,43 @@ static bool overlaps_op(const struct fns_rxop *op, const struct fns_memref *ref)
 	return false;
 }
 
-void fns_irn_supersede(struct fns_qp *qp, const struct fns_rxop *op)
+const uint8_t *fns_irn_supersede(struct fns_qp *qp, struct fns_rxop *op, const uint8_t *payload)
 {
 	struct fns_irn_rx *x = qp->rsp.irn;
+	bool tail_only = false, any = false;
 	uint32_t i;
 
-	for (i = 0; x && x->early && i < FNS_IRN_WINDOW; i++)
-		if (is_early(&x->slot[i]) && overlaps_op(op, &x->slot[i].ref))
-			slot_clear(qp, &x->slot[i]);
+	for (i = 0; i < op->nref; i++)
+		any |= maybe(x, &op->ref[i]);
+	for (i = 0; any && x->early && i < x->span; i++) {
+		struct fns_irn_slot *s = slot_at(x, psn_add(qp->rsp.epsn, i));
+
+		if (!is_early(s) || !overlaps_op(op, &s->ref))
+			continue;
+		if (op->nref == 1 && same(&op->ref[0], &s->ref))
+			tail_only = true;
+		else
+			slot_clear(qp, s);
+	}
+	if (!tail_only)
+		return payload;
+	payload += op->ref[0].len - FNS_IRN_TAIL;
+	op->ref[0].off += op->ref[0].len - FNS_IRN_TAIL;
+	op->ref[0].len = FNS_IRN_TAIL;
+	return payload;
+}
+
+/* n PSNs from psn on are kept. */
+static void reach(struct fns_qp *qp, uint32_t psn, uint32_t n)
+{
+	struct fns_irn_rx *x = qp->rsp.irn;
+
+	x->span = FNS_MAX(x->span, (uint32_t)psn_diff(psn, qp->rsp.epsn) + n);
 }
 
 enum room {
 	ROOM_YES,
+	ROOM_TAIL, /* a later one is there already: only the tail will be placed, in its turn */
 	ROOM_HOLD, /* not before another one: keep it in a buffer */
 	ROOM_NO,
 	ROOM_COUNTED, /* no, and the drop is counted already */
@@ -129,6 +174,7 @@ enum room {
 static enum room room_for(struct fns_qp *qp, uint32_t psn, const struct fns_memref *ref)
 {
 	struct fns_irn_rx *x = qp->rsp.irn;
+	enum room room = ROOM_YES;
 	struct fns_list *it;
 	uint32_t i;
 
@@ -137,20 +183,26 @@ static enum room room_for(struct fns_qp *qp, uint32_t psn, const struct fns_memr
 	fns_list_for_each (it, &qp->rsp.ops)
 		if (overlaps_op(fns_container_of(it, struct fns_rxop, node), ref))
 			return ROOM_HOLD;
-	for (i = 0; x->early && i < FNS_IRN_WINDOW; i++) {
-		struct fns_irn_slot *s = &x->slot[i];
-		/* slots lie within a window of epsn */
-		uint32_t at = psn_add(qp->rsp.epsn, (i - qp->rsp.epsn) % FNS_IRN_WINDOW);
+	for (i = 0; i < x->span && maybe(x, ref); i++) {
+		uint32_t at = psn_add(qp->rsp.epsn, i);
+		struct fns_irn_slot *s = slot_at(x, at);
 
 		if (!is_early(s) || !overlap(&s->ref, ref))
 			continue;
+		if (same(&s->ref, ref)) {
+			if (psn_diff(at, psn) > 0)
+				room = ROOM_TAIL;
+			else if (s->state == FNS_IRN_PLACING)
+				return ROOM_HOLD;
+			continue;
+		}
 		if (psn_diff(at, psn) < 0)
 			return ROOM_HOLD;
 		if (s->state == FNS_IRN_PLACING)
 			return ROOM_NO;
 		slot_clear(qp, s);
 	}
-	return ROOM_YES;
+	return room;
 }
 
 /* --- in its turn --- */
@@ -243,8 +295,8 @@ static void early_done(struct fns_rxop *op)
 static enum room place_early(struct fns_qp *qp, const struct fns_hdr *h, struct fns_rx_view *v)
 {
 	struct fns_irn_slot *s = slot_at(qp->rsp.irn, h->psn);
+	struct fns_rxop *op = NULL;
 	struct fns_memref ref;
-	struct fns_rxop *op;
 	enum room room;
 
 	if (h->opcode != FNS_OP_WRITE_ONLY || h->payload_len < FNS_IRN_EARLY ||
@@ -254,12 +306,11 @@ static enum room place_early(struct fns_qp *qp, const struct fns_hdr *h, struct 
 			FNS_ACCESS_REMOTE_WRITE, true, &ref) != FNS_MEM_OK)
 		return ROOM_HOLD; /* what is wrong with it is said in its turn */
 	room = room_for(qp, h->psn, &ref);
-	if (room != ROOM_YES)
+	if (room != ROOM_YES && room != ROOM_TAIL)
 		return room;
-	op = fns_rxop_get(qp, FNS_RXOP_EARLY);
-	if (!op)
+	if (room == ROOM_YES && !(op = fns_rxop_get(qp, FNS_RXOP_EARLY)))
 		return ROOM_COUNTED;
-	*s = (struct fns_irn_slot){.state = FNS_IRN_PLACING,
+	*s = (struct fns_irn_slot){.state = op ? FNS_IRN_PLACING : FNS_IRN_PLACED,
 		.ack_req = h->ack_req,
 		.solicited = h->solicited,
 		.rkey = h->rkey,
@@ -269,7 +320,10 @@ static enum room place_early(struct fns_qp *qp, const struct fns_hdr *h, struct 
 		.op = op};
 	memcpy(s->tail, h->payload + h->payload_len - FNS_IRN_TAIL, FNS_IRN_TAIL);
 	qp->rsp.irn->count++;
-	qp->rsp.irn->early++;
+	reach(qp, h->psn, 1);
+	widen(qp->rsp.irn, &ref);
+	if (!op)
+		return ROOM_TAIL;
 	op->psn = h->psn;
 	op->ref[0] = ref;
 	op->ref[0].len -= FNS_IRN_TAIL;
@@ -315,6 +369,7 @@ static bool hold(struct fns_qp *qp, const struct fns_hdr *h, uint32_t d)
 		*slot_at(x, psn_add(h->psn, i)) = (struct fns_irn_slot){.state = FNS_IRN_COVERED};
 	x->holds++;
 	x->count += n;
+	reach(qp, h->psn, n);
 	return true;
 }
 
@@ -323,7 +378,7 @@ static bool keep(struct fns_qp *qp, const struct fns_hdr *h, struct fns_rx_view 
 {
 	enum room room = place_early(qp, h, v);
 
-	if (room == ROOM_YES || (room == ROOM_HOLD && hold(qp, h, d)))
+	if (room == ROOM_YES || room == ROOM_TAIL || (room == ROOM_HOLD && hold(qp, h, d)))
 		fns_count(qp->nic->stats, FNS_C_irn_early);
 	else if (room != ROOM_COUNTED)
 		fns_count(qp->nic->stats, FNS_C_drop_resources);

@@ -44,8 +44,8 @@ void fns_irn_doubt(struct fns_qp *qp)
 {
 	struct fns_irn_tx *x = qp->req.irn_tx;
 
-	for (uint32_t i = 0; x && i < FNS_IRN_WINDOW; i++)
-		x->mark[i].psn = UINT32_MAX;
+	if (x)
+		x->epoch++;
 	qp->req.implied_nak = false;
 	qp->req.rsp_asked = qp->req.una;
 }
@@ -76,7 +76,8 @@ static bool is_lost(const struct fns_irn_tx *x, uint32_t psn)
 {
 	const struct fns_irn_mark *m = &x->mark[psn % FNS_IRN_WINDOW];
 
-	return !has_arrived(x, psn) && (m->psn != psn || psn_diff(x->high, m->next) > 0);
+	return !has_arrived(x, psn) &&
+	       (m->psn != psn || m->epoch != x->epoch || psn_diff(x->high, m->next) > 0);
 }
 
 /* The first PSN from scan on that is lost. */
@@ -256,7 +257,7 @@ enum fns_tx_result fns_irn_resend(struct fns_qp *qp)
 		for (uint32_t i = 0; i < FNS_MIN(n, FNS_IRN_WINDOW); i++) {
 			uint32_t p = psn_add(psn, i);
 
-			x->mark[p % FNS_IRN_WINDOW] = (struct fns_irn_mark){p, r->psn};
+			x->mark[p % FNS_IRN_WINDOW] = (struct fns_irn_mark){p, r->psn, x->epoch};
 		}
 	}
 }

@@ -438,10 +438,11 @@ static inline __attribute__((always_inline)) bool execute(
 	if (view && kind == FNS_RXOP_DATA)
 		fns_rxop_hold(op, view);
 	if (fns_unlikely(qp->rsp.irn != NULL)) {
+		fns_irn_advance(qp, op->npsn);
 		if (slot)
 			payload = fns_irn_take(slot, op);
 		if (op->hold || !slot)
-			fns_irn_supersede(qp, op);
+			payload = fns_irn_supersede(qp, op, payload);
 	}
 	qp->rsp.nak_sent = false;
 	fns_line_add(&qp->line->rx_bytes, h->payload_len);
