@@ -275,6 +275,7 @@ struct rig *rig_create(const struct rig_opts *opts)
 		.modes = o->modes,
 		.cc = o->cc,
 		.cnp_ns = o->cnp_ns,
+		.selective = o->selective,
 		.up = {.comp_event = on_comp, .async_event = on_async, .ctx = r}};
 	if (!cfg.modes.tx && !cfg.modes.pipe) {
 		assert_true(fns_tx_mode_parse(getenv("FLEXINS_TX"), &cfg.modes));

@@ -54,6 +54,7 @@ struct rig_opts {
 	uint8_t prefix;    /* 0: RIG_PREFIX */
 	uint64_t seed;
 	uint64_t cnp_ns;
+	bool selective;
 	const struct fns_cc_choice *cc; /* NULL: the default */
 	struct fns_modes modes;         /* all zero: as FLEXINS_TX and FLEXINS_PIPE say */
 };
