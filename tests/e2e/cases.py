@@ -488,6 +488,25 @@ def under_faults(cmd, spec=FAULTS, t=120, want=FAULT_COUNTERS, topology="4200"):
     return Case(f"{cmd} under faults" + (" over shm" if topology == "shm" else ""), run)
 
 
+def repaired(transport):
+    """With selective repeat what is lost is repeated, and little else; it is agreed on by itself, and can be turned off."""
+
+    def run(lab):
+        a, b = lab.hosts_of("4200")
+        s, c = lab.pair(a, b, "ib_write_bw -n 3000", 18515,
+                        env={"FLEXINS_FAULT": "loss=1%,seed=3", "FLEXINS_LOG": "info", "FLEXINS_TRANSPORT": transport})
+        lab.finish_pair(s, c, 120, [PERFTEST_OK])
+        both = lab.logs(s, c)
+        n = {k: sum(int(v) for v in re.findall(rf" {k}=(\d+)", both))
+             for k in ("irn_early", "irn_sacks_sent", "irn_repeats", "drop_sim_fault")}
+        if transport == "gbn":
+            lab.expect(not n["irn_early"] and not n["irn_sacks_sent"], f"go-back-N: {n}")
+        else:
+            lab.expect(n["irn_early"] and n["irn_sacks_sent"] and n["irn_repeats"] < 3 * n["drop_sim_fault"] + 100, f"irn: {n}")
+
+    return Case(f"ib_write_bw -n 3000 with 1 % loss, transport {transport}", run)
+
+
 def pingpong_under_faults(cmd):
     """The last acknowledgement of such a program has nobody left to repeat it, so the faults end before the program does."""
 
@@ -679,6 +698,9 @@ TABLE = [
     under_faults("ib_write_bw -n 1000 -q 4", "delay=200us,jitter=100us,reorder=8/2%", want=("fault_delays", "fault_reorders")),
     *[pingpong_under_faults(f"{x} -g 0 -c -n 20000") for x in ("ibv_rc_pingpong", "ibv_rc_pingpong -e", "ibv_srq_pingpong")],
     Case("the data sent is the data received, under faults", integrity_under_faults),
+    *[Case(f"the data sent is the data received, under faults, over udp, transport {t}",
+           lambda lab, t=t: integrity_under_faults(lab, {"FLEXINS_WIRE": "udp", "FLEXINS_TRANSPORT": t})) for t in ("irn", "gbn")],
+    *[repaired(t) for t in ("irn", "gbn")],
     injected("access", "", "ib_write_bw -D 300", 10),
     injected("invalid", "", "ib_send_bw -D 300", 9),
     injected("retry", "", "ib_read_bw -D 300", 12),
