@@ -7,6 +7,8 @@
  */
 #include "nic.h"
 
+#include "base/bytes.h"
+
 #define OPS_MAX 256u
 
 static uint8_t pick_op(struct fz_in *in, const struct fz_qp *q)
@@ -107,6 +109,7 @@ static void op_packet(struct fz_nic *x, struct fz_in *in)
 		return;
 	h.solicited = how & 1;
 	h.ack_req = how & 2;
+	h.selective = how & 0x08;
 	h.psn = pick_psn(in, qp, fns_opcodes[h.opcode].flags & FNS_OPF_REQUEST);
 	if (fns_opcodes[h.opcode].flags & FNS_OPF_AETH)
 		h.syndrome = fz_u8(in);
@@ -141,6 +144,11 @@ static void op_packet(struct fz_nic *x, struct fz_in *in)
 	h.pad = (uint8_t)(-len & 3);
 	n = fns_hdr_build(buf, &h);
 	memset(buf + n, op ^ 0x55, len);
+	if (h.opcode == FNS_OP_SACK && len >= 8) {
+		buf[n] = 0;
+		put_be24(buf + n + 1, pick_psn(in, qp, false));
+		buf[n + 4] = fz_u8(in);
+	}
 	fz_queue_push(&x->rxq, &src, buf, n + len + h.pad);
 	if (!(how & 0x40))
 		fz_step(x, 0);
@@ -288,6 +296,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fz_opts o = {.simdma = b & 1,
 		.fail_ppm = b & 2 ? 50000 : 0,
 		.small = b & 16,
+		.selective = b & 32,
 		.mtu = b & 4   ? 5
 		       : b & 8 ? 3
 			       : 1};

@@ -647,17 +647,29 @@ void fz_nic_init(struct fz_nic *x, const struct fz_opts *o)
 	x->ring.sq = (struct fns_sq_shared *)(void *)sq_mem;
 	cfg.wire = &x->wire;
 	cfg.dma = x->dma;
+	cfg.selective = o->selective;
 	x->e = x->dma ? fns_engine_create(&cfg) : NULL;
 	fz_check(x->e);
 	if (o->small) { /* what runs out in hours elsewhere, runs out here */
 		x->e->nic.stage.free = x->e->nic.stage.count = 2;
 		x->e->nic.rxops.free = x->e->nic.rxops.count = 6;
+		x->e->nic.irn_rx.free = x->e->nic.irn_rx.count = 1;
+		x->e->nic.irn_tx.free = x->e->nic.irn_tx.count = 1;
+		x->e->nic.irn_hold.free = x->e->nic.irn_hold.count = 3;
 	}
 	fz_check(fns_engine_attach(x->e, x->ring.sq, FZ_SLOTS) == 0);
 	make(x, &m);
 	x->client = m.client;
 	make_memory(x);
 	make_queues(x);
+	if (o->selective) {
+		const struct fns_hello h = {.version = 1,
+			.ext = FNS_HELLO_EXT_CREDIT | FNS_HELLO_EXT_SACK,
+			.icrc = FNS_HELLO_ICRC_STD,
+			.rcvbuf = 1u << 20};
+
+		fns_engine_hello_told(x->e, &x->self, FNS_HELLO_FLEXINS, &h);
+	}
 }
 
 /* In ERR everything comes back: each request once, but for those of the shared queue still there
@@ -713,6 +725,8 @@ void fz_nic_fini(struct fz_nic *x)
 		fz_queue_drop(&x->rxq);
 	fz_check(x->paths == 0 && x->views_out == 0);
 	fz_check(nic->stage.free == nic->stage.count && nic->rxops.free == nic->rxops.count);
+	fz_check(nic->irn_rx.free == nic->irn_rx.count && nic->irn_tx.free == nic->irn_tx.count);
+	fz_check(nic->irn_hold.free == nic->irn_hold.count);
 	fz_check(fns_list_empty(&nic->peers) && nic->read_cost == 0);
 	mem_check(x);
 	fns_engine_destroy(x->e);

@@ -77,8 +77,9 @@ struct fz_ring {
 struct fz_opts {
 	bool simdma;
 	uint32_t fail_ppm;
-	uint8_t mtu; /* ibv_mtu, 1..5 */
-	bool small;  /* hardly any of the engine's buffers */
+	uint8_t mtu;    /* ibv_mtu, 1..5 */
+	bool selective; /* the peer, which is ourselves, has said what it is */
+	bool small;     /* hardly any of the engine's buffers */
 	struct fns_modes modes;
 };
 
