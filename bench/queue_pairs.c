@@ -4,7 +4,8 @@
  * processes are a client on CPU 0 and a server on CPU 1.
  *
  *	queue_pairs write [NUMBER] [SIZE] [MS]	WRITEs on RC queue pairs chosen at random, 128 of
- *						them under way; throughput, memory of a queue pair
+ *						them under way; throughput, processor time of the
+ *						server for one, memory of a queue pair
  *	queue_pairs idle [MS]			sleeps with a connected queue pair after a little
  *						traffic; processor time of either process
  *
@@ -295,15 +296,16 @@ static double idle_percent(uint32_t ms)
 static void serve(int fd, uint32_t number, uint32_t idle_ms)
 {
 	struct side s = {0};
-	double percent = 0;
+	double told;
+	uint64_t cpu;
 	char c;
 
 	side_open(&s, number);
 	side_connect(&s, fd);
+	cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	hear(fd, &c, 1); /* the traffic is over */
-	if (idle_ms)
-		percent = idle_percent(idle_ms);
-	tell(fd, &percent, sizeof(percent));
+	told = idle_ms ? idle_percent(idle_ms) : (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+	tell(fd, &told, sizeof(told));
 	hear(fd, &c, 1); /* what waits to be acknowledged has been */
 }
 
@@ -322,7 +324,7 @@ int main(int argc, char **argv)
 	uint32_t ms = arg(argc, argv, idle ? 2 : 4, 1000, 60000);
 	struct side s = {0};
 	struct hello peer;
-	uint64_t before, connected, done, ns;
+	uint64_t before, connected, warm, done, ns;
 	double there, here = 0;
 	int fd[2], status;
 	pid_t pid;
@@ -347,7 +349,7 @@ int main(int argc, char **argv)
 	before = resident_bytes();
 	peer = side_connect(&s, fd[0]);
 	connected = resident_bytes();
-	blast(&s, &peer, size, 100, &ns); /* touches all that is going to be used */
+	warm = blast(&s, &peer, size, 100, &ns); /* touches all that is going to be used */
 	done = blast(&s, &peer, size, idle ? 100 : ms, &ns);
 	tell(fd[0], "", 1);
 	if (idle)
@@ -360,10 +362,11 @@ int main(int argc, char **argv)
 	else
 		printf("{\"bench\":\"queue_pairs\",\"mode\":\"write\",\"number\":%u,\"size\":%u,"
 		       "\"gbytes_per_s\":%.4f,\"mpps\":%.4f,\"bytes_per_qp_connected\":%.0f,"
-		       "\"bytes_per_qp_used\":%.0f}\n",
+		       "\"bytes_per_qp_used\":%.0f,\"server_ns\":%.1f}\n",
 			number, size, (double)done * size / (double)ns,
 			(double)done * 1e3 / (double)ns, (double)(connected - before) / number,
-			(double)(resident_bytes() - before) / number);
+			(double)(resident_bytes() - before) / number,
+			there / (double)(warm + done));
 	fflush(stdout);
 	tell(fd[0], "", 1);
 	require(waitpid(pid, &status, 0) == pid && status == 0, "the other process");
