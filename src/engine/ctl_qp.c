@@ -42,7 +42,7 @@ static uint32_t sq_stride(const struct fns_ctl_qp_cap *cap)
 /* Of a queue pair and both queues. */
 static uint64_t queue_bytes(const struct fns_ctl_qp_cap *cap)
 {
-	return sizeof(struct fns_qp) +
+	return sizeof(struct fns_qp) + FNS_RSP_RING * sizeof(struct fns_rsp) +
 	       (uint64_t)fns_pow2_ceil(FNS_MAX(cap->max_send_wr, 1u)) * sq_stride(cap) +
 	       fns_rq_bytes(cap->max_recv_wr, cap->max_recv_sge);
 }
@@ -100,11 +100,12 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
 	r = fns_ctl_charge(e, m->client, queue_bytes(&m->qp.cap));
 	if (r < 0)
 		return r;
-	qp = calloc(1, sizeof(*qp));
+	qp = aligned_alloc(FNS_CACHELINE, sizeof(*qp));
 	if (!qp) {
 		fns_ctl_refund(e, m->client, queue_bytes(&m->qp.cap));
 		return -ENOMEM;
 	}
+	memset(qp, 0, sizeof(*qp));
 	if (sq_init(&qp->sq, &m->qp.cap) < 0 ||
 		fns_rq_init(&qp->rq, m->qp.cap.max_recv_wr, m->qp.cap.max_recv_sge) < 0) {
 		fns_ctl_refund(e, m->client, queue_bytes(&m->qp.cap));
@@ -128,6 +129,8 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
 	qp->srq = srq;
 	qp->cap = m->qp.cap;
 	qp->pmtu = FNS_STAGE_BYTES;
+	qp->rsps = qp->few;
+	qp->rsp_mask = FNS_RSP_FEW - 1;
 	qp->line = &e->nic.stats->qp[index];
 	qp->loan = fns_rng_u64(&e->rng);
 	fns_list_init(&qp->sched);
@@ -274,6 +277,26 @@ static void take_attrs(struct fns_qp *qp, const struct fns_ctl_qp_attr *a)
 		qp->pmtu = 128u << a->path_mtu;
 }
 
+/* Room for the responses to so many READs and atomics at once. */
+static int rsps_fit(struct fns_qp *qp, uint32_t rd_atomic)
+{
+	uint32_t n = fns_pow2_ceil(4 * FNS_MIN(rd_atomic, FNS_MAX_RD_ATOMIC));
+	struct fns_rsp *old = qp->rsps, *rsps;
+
+	if (n <= qp->rsp_mask + 1)
+		return 0;
+	rsps = calloc(n, sizeof(*rsps));
+	if (!rsps)
+		return -ENOMEM;
+	for (uint32_t i = qp->rsp.rsp_head; i != qp->rsp.rsp_tail; i++)
+		rsps[i & (n - 1)] = *fns_qp_rsp(qp, i);
+	qp->rsps = rsps;
+	qp->rsp_mask = n - 1;
+	if (old != qp->few)
+		free(old);
+	return 0;
+}
+
 static void enter_sqd(struct fns_qp *qp, const struct fns_ctl_qp_attr *a)
 {
 	qp->attr.sq_draining = a->mask & FNS_QPA_EN_SQD_ASYNC_NOTIFY ? 1 : 0;
@@ -328,6 +351,9 @@ int fns_ctl_qp_modify(struct fns_engine *e, struct fns_ctl *m)
 		if (r < 0)
 			return r;
 	}
+	r = a->mask & FNS_QPA_MAX_DEST_RD_ATOMIC ? rsps_fit(qp, a->max_dest_rd_atomic) : 0;
+	if (r < 0)
+		return r;
 	take_attrs(qp, a);
 	if (next == from) {
 		fns_qp_expose(qp);
@@ -378,6 +404,8 @@ void fns_engine_qp_free(struct fns_engine *e, struct fns_qp *qp)
 	atomic_store_explicit(&e->nic.stats->qps, e->nqps, memory_order_relaxed);
 	free(qp->sq.mem);
 	fns_rq_fini(&qp->rq);
+	if (qp->rsps != qp->few)
+		free(qp->rsps);
 	free(qp);
 }
 

@@ -327,7 +327,9 @@ struct fns_rsp {
 };
 
 #define FNS_MAX_RD_ATOMIC 16u
-#define FNS_RSP_RING      64u /* twice what READs, atomics and acknowledgements between them take */
+/* Places for responses: twice what READs, atomics and acknowledgements between them take. */
+#define FNS_RSP_RING (4 * FNS_MAX_RD_ATOMIC)
+#define FNS_RSP_FEW  8u /* no queue pair has fewer */
 
 struct fns_saved_atomic {
 	uint32_t psn;
@@ -335,30 +337,30 @@ struct fns_saved_atomic {
 	uint64_t orig;
 };
 
+/* What every packet needs comes first. */
 struct fns_responder {
 	uint32_t epsn;   /* next PSN expected: received_psn + 1 */
 	uint32_t placed; /* next PSN to commit: placed_psn + 1 */
 	uint32_t msn;
-	bool nak_sent;        /* a sequence or RNR NAK is out: silence until epsn arrives */
-	uint8_t in_message;   /* enum fns_in_message */
-	bool dying;           /* a fatal NAK is on its way out */
+	bool nak_sent;      /* a sequence or RNR NAK is out: silence until epsn arrives */
+	uint8_t in_message; /* enum fns_in_message */
+	bool dying;         /* a fatal NAK is on its way out */
+	bool have_rwqe;     /* of the message being received */
+	/* what goes back to the requester, in order: positions in qp->rsps */
+	uint32_t rsp_head, rsp_tail;
+	/* accepted packets not committed, oldest first */
+	struct fns_list ops;
 	uint64_t cnp_next_ns; /* no congestion notification before */
+	uint32_t rd_queued;   /* READs and atomics accepted and not answered */
 	/* message being received */
-	bool have_rwqe;
-	uint64_t wr_id;
-	uint32_t rwqe_sges, rwqe_len;
-	struct fns_sqd_sge rwqe_sge[FNS_MAX_SGE];
 	uint32_t offset; /* bytes received so far */
 	uint64_t write_va;
 	uint32_t write_rkey, write_len;
-	/* accepted packets not committed, oldest first */
-	struct fns_list ops;
+	uint64_t wr_id;
 	struct fns_irn_rx *irn; /* while there is something behind a gap; else NULL */
 	uint32_t orphans;       /* early placements under way that are forgotten */
-	/* what goes back to the requester, in order */
-	struct fns_rsp ring[FNS_RSP_RING];
-	uint32_t rsp_head, rsp_tail;
-	uint32_t rd_queued; /* READs and atomics accepted and not answered */
+	uint32_t rwqe_sges, rwqe_len;
+	struct fns_sqd_sge rwqe_sge[FNS_MAX_SGE];
 	struct fns_saved_atomic saved[FNS_MAX_RD_ATOMIC];
 	uint32_t saved_next;
 	struct fns_fetch fetch; /* of a READ response */
@@ -373,51 +375,70 @@ struct fns_qp;
  */
 void fns_qp_cc_set(struct fns_qp *qp, const struct fns_cc_ops *ops, const uint64_t *param);
 
+/* In the order of need: many thousands of them do not stay in the cache. */
 struct fns_qp {
-	uint32_t qpn;
+	_Alignas(FNS_CACHELINE) uint32_t qpn;
 	uint8_t gen;
 	uint8_t type;  /* enum fns_qp_type */
 	uint8_t state; /* enum fns_qp_state */
 	bool sq_sig_all;
 	bool read_wait, peer_wait; /* on nic->read_waiters, on peer->waiters (through sched) */
+	bool cc_on_sent; /* packets sent concern it: to be paced, or FNS_CC_SENT is wanted */
 	uint32_t client;
 	struct fns_app *app; /* whose it is */
-	uint64_t cookie;
 	struct fns_nic *nic;
 	const struct fns_transport_ops *ops;
-	const struct fns_cc_ops *cc;
-	uint32_t cc_events; /* that it wants */
-	struct fns_cc_ctx cc_ctx;
-	struct fns_cc_out cc_out;
-	bool cc_chosen;  /* set for this queue pair alone */
-	bool cc_on_sent; /* packets sent concern it: to be paced, or FNS_CC_SENT is wanted */
-	struct fns_pd *pd;
-	struct fns_cq *scq, *rcq;
-	struct fns_srq *srq;
-	struct fns_path *path;      /* connected types, from RTR on */
-	struct fns_peer *peer;      /* RC, UC */
-	struct fns_peer *wait_peer; /* whose window it waits for, or was just woken for */
-	struct fns_credit_owed owed[FNS_CREDITS_OWED]; /* UC, UD */
-	uint32_t owed_next;
+	struct fns_path *path; /* connected types, from RTR on */
+	struct fns_peer *peer; /* RC, UC */
+	struct fns_cq *scq;
+	/* a line */
 	struct fns_list sched; /* on nic->active, a peer's waiters or nic->read_waiters */
 	int32_t deficit;
 	uint32_t ops_inflight; /* tokens that refer to this queue pair */
-	uint8_t err_status; /* in ERR, until flushed: what sq.head fails with, FNS_WC_SUCCESS: flush
-			     */
-	uint32_t err_vendor;
-	_Atomic uint64_t loan; /* the wire lends under this value: after a change nothing more */
-	struct fns_timer timer;
+	struct fns_sq sq;
+	/* a line */
 	struct fns_stats_qp *line; /* of the statistics page */
 	uint32_t pmtu;             /* bytes */
 	uint32_t dest_qpn;
-	struct fns_sq sq;
-	struct fns_rq rq;
+	uint32_t cc_events;    /* that the congestion control wants */
+	uint32_t rsp_mask;     /* of rsps */
+	struct fns_rsp *rsps;  /* responses; positions are rsp's */
+	_Atomic uint64_t loan; /* the wire lends under this value: after a change nothing more */
+	struct fns_pd *pd;
+	struct fns_cq *rcq;
+	struct fns_srq *srq;
+	/* a line */
+	struct fns_timer timer;
+	struct fns_peer *wait_peer; /* whose window it waits for, or was just woken for */
+	uint64_t cookie;
+	const struct fns_cc_ops *cc;
+	/* lines */
 	struct fns_requester req;
-	struct fns_responder rsp;
+	struct fns_cc_out cc_out;
+	struct fns_rq rq;
 	struct fns_ctl_qp_attr attr; /* as set by modify */
-	struct fns_ctl_qp_cap cap;
+	struct fns_responder rsp;
+	struct fns_cc_ctx cc_ctx;
+	struct fns_credit_owed owed[FNS_CREDITS_OWED]; /* UC, UD */
+	uint32_t owed_next;
+	uint8_t err_status; /* in ERR, until flushed: what sq.head fails with, FNS_WC_SUCCESS: flush
+			     */
 	bool last_wqe_event, comm_est;
+	bool cc_chosen; /* the congestion control is set for this queue pair alone */
+	uint32_t err_vendor;
+	struct fns_ctl_qp_cap cap;
+	struct fns_rsp few[FNS_RSP_FEW]; /* rsps, where these do */
 };
+
+/* As far as most packets go. */
+#define FNS_QP_HOT (offsetof(struct fns_qp, rsp) + offsetof(struct fns_responder, rwqe_sge))
+
+/* It is about to be needed. */
+static inline void fns_qp_prefetch(const struct fns_qp *qp)
+{
+	for (size_t i = 0; i < FNS_QP_HOT; i += FNS_CACHELINE)
+		__builtin_prefetch((const char *)qp + i, 1);
+}
 
 /* --- transport --- */
 enum fns_tx_result {
@@ -485,6 +506,12 @@ void fns_qp_state_set(struct fns_qp *qp, enum fns_qp_state state);
  * receive.
  */
 void fns_qp_expose(struct fns_qp *qp);
+
+/* Place i of those that responses have. */
+static inline struct fns_rsp *fns_qp_rsp(const struct fns_qp *qp, uint32_t i)
+{
+	return &qp->rsps[i & qp->rsp_mask];
+}
 
 /* --- peers --- */
 /* Will the peer answer something that is in flight? */

@@ -42,8 +42,7 @@ static bool one_ack(const struct fns_qp *qp)
 {
 	const struct fns_responder *r = &qp->rsp;
 
-	return fns_rc_response_count(qp) == 1 &&
-	       r->ring[r->rsp_head % FNS_RSP_RING].kind == FNS_RSP_ACK;
+	return fns_rc_response_count(qp) == 1 && fns_qp_rsp(qp, r->rsp_head)->kind == FNS_RSP_ACK;
 }
 
 static bool rc_only_acks(const struct fns_qp *qp)

@@ -490,13 +490,13 @@ static void repeat_read(struct fns_qp *qp, const struct fns_hdr *h)
 	}
 	/* Still on its way from here on: nothing to repeat. */
 	for (i = r->rsp_head; i != r->rsp_tail; i++) {
-		const struct fns_rsp *e = &r->ring[i % FNS_RSP_RING];
+		const struct fns_rsp *e = fns_qp_rsp(qp, i);
 
 		if (e->kind == FNS_RSP_READ && psn_diff(h->psn, psn_add(e->psn, e->seg)) >= 0 &&
 			psn_diff(psn_add(h->psn, npsn), psn_add(e->psn, e->npsn)) <= 0)
 			return;
 	}
-	if (fns_rc_response_count(qp) < FNS_RSP_RING / 2)
+	if (fns_rc_response_count(qp) <= qp->rsp_mask / 2)
 		fns_rc_respond(qp, &rsp);
 }
 
@@ -515,7 +515,7 @@ static void repeat_atomic(struct fns_qp *qp, const struct fns_hdr *h)
 				.msn = r->msn,
 				.orig = r->saved[i].orig};
 
-			if (fns_rc_response_count(qp) < FNS_RSP_RING / 2)
+			if (fns_rc_response_count(qp) <= qp->rsp_mask / 2)
 				fns_rc_respond(qp, &rsp);
 			return;
 		}

@@ -10,12 +10,13 @@
 bool fns_rc_respond(struct fns_qp *qp, const struct fns_rsp *rsp)
 {
 	struct fns_responder *r = &qp->rsp;
+	struct fns_rsp *to;
 
-	if (r->rsp_tail - r->rsp_head == FNS_RSP_RING)
+	if (r->rsp_tail - r->rsp_head > qp->rsp_mask)
 		return false;
-	r->ring[r->rsp_tail % FNS_RSP_RING] = *rsp;
-	r->ring[r->rsp_tail % FNS_RSP_RING].seg = 0;
-	r->rsp_tail++;
+	to = fns_qp_rsp(qp, r->rsp_tail++);
+	*to = *rsp;
+	to->seg = 0;
 	fns_qp_activate(qp);
 	return true;
 }
@@ -30,7 +31,7 @@ void fns_rc_respond_ack(struct fns_qp *qp)
 		.msn = r->msn};
 
 	if (r->rsp_tail != r->rsp_head) {
-		struct fns_rsp *last = &r->ring[(r->rsp_tail - 1) % FNS_RSP_RING];
+		struct fns_rsp *last = fns_qp_rsp(qp, r->rsp_tail - 1);
 
 		if (last->kind == FNS_RSP_ACK) {
 			*last = ack;
@@ -149,7 +150,7 @@ enum fns_tx_result fns_rc_response_tx(struct fns_qp *qp)
 	struct fns_responder *r = &qp->rsp;
 
 	while (r->rsp_head != r->rsp_tail) {
-		struct fns_rsp *e = &r->ring[r->rsp_head % FNS_RSP_RING];
+		struct fns_rsp *e = fns_qp_rsp(qp, r->rsp_head);
 
 		if (qp->deficit <= 0 && e->kind == FNS_RSP_READ)
 			return FNS_TX_MORE;
