@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Received packets find their queue pair. Datapath 6/9: from wire to transport. */
+#include "base/bytes.h"
 #include "engine/engine_priv.h"
 
 /* Checks common to all transports (IBTA 9.6). NULL: dropped and counted. */
@@ -45,16 +46,39 @@ static struct fns_qp *demux(struct fns_engine *e, const struct fns_rx_view *v, s
 	return qp;
 }
 
+/* So many packets ahead their queue pairs are fetched from memory. */
+#define AHEAD 6u
+
+static void look_ahead(const struct fns_engine *e, const struct fns_rx_view *v)
+{
+	/* The header is checked when its turn comes: here any number will do. */
+	uint32_t index = v->len >= FNS_BTH_LEN ? get_be16(v->data + 6) : 0;
+	const struct fns_qp *qp = e->qps[index];
+
+	if (qp) {
+		fns_qp_prefetch(qp);
+		__builtin_prefetch(&e->nic.stats->qp[index], 1);
+	}
+}
+
 unsigned fns_engine_receive(struct fns_engine *e)
 {
 	struct fns_wire *wire = e->nic.wire;
-	unsigned n = wire->ops->rx_burst(wire, e->views, FNS_RX_BATCH), i;
+	unsigned n = wire->ops->rx_burst(wire, e->views, FNS_RX_BATCH), i, ahead = 0;
 
+	if (n > 1 && e->nqps >= FNS_MANY_QPS) {
+		ahead = n > AHEAD ? n - AHEAD : 0;
+		for (i = 1; i < FNS_MIN(n, AHEAD); i++)
+			look_ahead(e, &e->views[i]);
+	}
 	for (i = 0; i < n; i++) {
 		struct fns_rx_view *v = &e->views[i];
 		struct fns_hdr h;
-		struct fns_qp *qp = demux(e, v, &h);
+		struct fns_qp *qp;
 
+		if (i < ahead)
+			look_ahead(e, v + AHEAD);
+		qp = demux(e, v, &h);
 		e->nic.rx = v;
 		if (!qp || !qp->ops->rx(qp, &h, v))
 			wire->ops->rx_release(wire, v);

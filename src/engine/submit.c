@@ -188,6 +188,34 @@ static uint32_t promised(const struct fns_ring *r, uint32_t head)
 	return FNS_MIN(n, r->nslots);
 }
 
+/* So many descriptors ahead their queue pairs are fetched from memory, and half as many the place
+ * where the work request goes. */
+#define AHEAD 4u
+
+/* Whatever stands there: it is checked when its turn comes. */
+static inline uint32_t index_at(const struct fns_ring *r, uint32_t pos)
+{
+	return r->shared->slot[pos & (r->nslots - 1)].qpn & 0xffff;
+}
+
+static void look_ahead(const struct fns_engine *e, const struct fns_ring *r, bool first)
+{
+	uint32_t index = index_at(r, r->head + (first ? 0 : AHEAD));
+	const struct fns_qp *qp = e->qps[index];
+
+	if (qp) {
+		fns_qp_prefetch(qp);
+		__builtin_prefetch(&e->nic.stats->qp[index], 1);
+	}
+	qp = e->qps[index_at(r, r->head + (first ? 0 : AHEAD / 2))];
+	if (qp && qp->sq.mem) {
+		const char *w = qp->sq.mem + (size_t)(qp->sq.tail & qp->sq.mask) * qp->sq.stride;
+
+		__builtin_prefetch(w, 1);
+		__builtin_prefetch(w + FNS_CACHELINE, 1);
+	}
+}
+
 static unsigned drain(struct fns_engine *e, struct fns_ring *r)
 {
 	uint32_t mask = r->nslots - 1, limit = r->nslots;
@@ -202,6 +230,11 @@ static unsigned drain(struct fns_engine *e, struct fns_ring *r)
 
 		if ((ctl & FNS_SQD_PHASE) != phase_of(r, r->head) && !r->doorbell)
 			break;
+		if (e->nqps >= FNS_MANY_QPS) {
+			if (taken == 0)
+				look_ahead(e, r, true);
+			look_ahead(e, r, false);
+		}
 		n = FNS_SQD_NSLOTS(ctl);
 		if (n == 0 || n > FNS_SQD_MAX_SLOTS) {
 			fns_count(e->nic.stats, FNS_C_sq_bad_descriptors);
