@@ -10,6 +10,7 @@
 /* From here on every 16th empty poll lets others run: the peer may need this CPU. */
 #define YIELD_POLLS   256u
 #define SKIP_POLLS    8u /* empty looks between two advances at most */
+#define LOOKS         8u /* of one of those */
 #define STREAK_GAP_NS (50 * FNS_NSEC_PER_USEC)
 /* So many sends, or for so long, may wait for the next call. */
 #define CORK_SENDS    16u
@@ -25,7 +26,7 @@ void fns_inline_unlock(void)
 			!fns_lock_try(&fns_here.lock))
 			return;
 		fns_here.corked = 0;
-		fns_engine_advance(fns_here.engine, fns_clock_now_ns(), FNS_ADVANCE_SUBMIT);
+		fns_engine_advance(fns_here.engine, fns_clock_quick_ns(), FNS_ADVANCE_SUBMIT);
 		fns_helper_keep_deadline();
 	}
 }
@@ -69,16 +70,15 @@ static void inline_submitted(uint32_t sends)
 	unsigned what = FNS_ADVANCE_SUBMIT;
 	uint64_t now;
 
+	/* Whoever receives takes receive requests first. Who arms looks for them after the fence of
+	 * fns_inline_unlock(), we look here after that of the ring's lock: one sees the other. */
+	if (sends == 0 && !atomic_load_explicit(&fns_here.armed, memory_order_relaxed))
+		return;
 	/* The attempt is a fence, as is the release in fns_inline_unlock(): either we get the lock
 	 * or its holder sees the descriptor. */
 	if (!fns_lock_try(&fns_here.lock))
 		return;
-	now = fns_clock_now_ns();
-	if (sends == 0 && !fns_here.armed) {
-		/* Whoever receives takes receive requests first. */
-		fns_lock_release(&fns_here.lock);
-		return;
-	}
+	now = fns_clock_quick_ns();
 	if (sends) {
 		atomic_fetch_add_explicit(&fns_here.polls, 1, memory_order_relaxed);
 		came_by(now);
@@ -96,6 +96,15 @@ static void inline_submitted(uint32_t sends)
 	fns_inline_unlock();
 }
 
+/* A few looks: that costs less than to come by again. */
+static bool maybe(struct fns_wire *w)
+{
+	for (unsigned i = 0; i < LOOKS; i++)
+		if (w->ops->maybe(w))
+			return true;
+	return false;
+}
+
 static bool inline_poll(void)
 {
 	bool yield, worked;
@@ -109,13 +118,13 @@ static bool inline_poll(void)
 		return true;
 	/* In a tight loop, most looks at a wire that can tell need no more than its word. */
 	if (fns_here.streak >= FNS_STREAK_POLLS && fns_here.skipped < SKIP_POLLS &&
-		!fns_here.wire->ops->maybe(fns_here.wire)) {
+		!maybe(fns_here.wire)) {
 		fns_here.skipped++;
 		fns_inline_unlock();
 		return false;
 	}
 	fns_here.skipped = 0;
-	now = fns_clock_now_ns();
+	now = fns_clock_quick_ns();
 	fns_here.corked = 0;
 	worked = fns_engine_advance(fns_here.engine, now, FNS_ADVANCE_ALL | FNS_ADVANCE_LAZY);
 	fns_here.idle = worked ? 0 : fns_here.idle + 1;

@@ -54,7 +54,7 @@ struct fns_inline {
 	struct fns_sq_shared *ring;
 	struct fns_lease lease;
 	int epfd, timerfd;
-	bool armed;             /* under lock: the helper's epoll watches the socket */
+	_Atomic bool armed;     /* written under lock: the helper's epoll watches the socket */
 	bool in_epoll;          /* under lock: the socket is in the set, armed or fired */
 	uint64_t timer_ns;      /* under lock: what timerfd is set to, UINT64_MAX: nothing */
 	_Atomic uint32_t polls; /* calls of poll, for the watchdog */
