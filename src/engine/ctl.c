@@ -204,6 +204,12 @@ static int dispatch(struct fns_engine *e, uint32_t app, struct fns_ctl *m)
 		return fns_ctl_ah_create(e, m);
 	case FNS_CTL_AH_DESTROY:
 		return fns_ctl_ah_destroy(e, m);
+	case FNS_CTL_OFFLOAD_BIND:
+		return fns_ctl_offload_bind(e, m);
+	case FNS_CTL_OFFLOAD_UNBIND:
+		return fns_ctl_offload_unbind(e, m);
+	case FNS_CTL_OFFLOAD_COUNT:
+		return fns_ctl_offload_count(e, m);
 	default:
 		return -EOPNOTSUPP;
 	}

@@ -205,6 +205,7 @@ int fns_ctl_srq_destroy(struct fns_engine *e, struct fns_ctl *m)
 	if (srq->refs)
 		return -EBUSY;
 	srq->pd->refs--;
+	fns_ctl_offload_srq_end(e, srq);
 	fns_ctl_refund(e, srq->client, fns_rq_bytes(srq->rq.max_wr, srq->rq.max_sge));
 	fns_rq_fini(&srq->rq);
 	fns_table_remove(&e->srqs, srq->handle);

@@ -30,13 +30,17 @@ static void timer_fired(struct fns_timer *t, uint64_t now_ns)
 	qp->ops->timer(qp);
 }
 
-static uint32_t sq_stride(const struct fns_ctl_qp_cap *cap)
+uint32_t fns_sq_stride(uint32_t max_sge, uint32_t max_inline)
 {
-	uint32_t tail = (uint32_t)FNS_MAX(
-		cap->max_send_sge * sizeof(struct fns_sqd_sge), (size_t)cap->max_inline);
+	uint32_t tail = (uint32_t)FNS_MAX(max_sge * sizeof(struct fns_sqd_sge), (size_t)max_inline);
 
 	return (uint32_t)FNS_ALIGN_UP(
 		offsetof(struct fns_wqe, sge) + FNS_MAX(tail, 16u), FNS_CACHELINE);
+}
+
+static uint32_t sq_stride(const struct fns_ctl_qp_cap *cap)
+{
+	return fns_sq_stride(cap->max_send_sge, cap->max_inline);
 }
 
 /* Of a queue pair and both queues. */
@@ -135,6 +139,14 @@ int fns_ctl_qp_create(struct fns_engine *e, struct fns_ctl *m)
 	qp->loan = fns_rng_u64(&e->rng);
 	fns_list_init(&qp->sched);
 	fns_timer_init(&qp->timer, timer_fired);
+	r = fns_ctl_offload_join(e, qp);
+	if (r < 0) {
+		fns_ctl_refund(e, m->client, queue_bytes(&m->qp.cap));
+		fns_rq_fini(&qp->rq);
+		free(qp->sq.mem);
+		free(qp);
+		return r;
+	}
 	memset(qp->line, 0, sizeof(*qp->line));
 	fns_engine_cc_born(e, qp);
 	ops->reset(qp);
@@ -394,6 +406,7 @@ int fns_ctl_qp_query(struct fns_engine *e, struct fns_ctl *m)
 void fns_engine_qp_free(struct fns_engine *e, struct fns_qp *qp)
 {
 	fns_qp_stop(qp);
+	fns_ctl_offload_leave(e, qp);
 	fns_qp_deactivate(qp);
 	disconnect(qp);
 	fns_engine_cc_dead(e, qp);

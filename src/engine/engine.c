@@ -103,8 +103,11 @@ void fns_engine_destroy(struct fns_engine *e)
 			fns_engine_qp_free(e, e->qps[i]);
 	fns_engine_cc_end(e);
 	for (i = 0; i < e->srqs.size; i++)
-		if (e->srqs.slot[i].obj)
+		if (e->srqs.slot[i].obj) {
+			fns_ctl_offload_srq_end(e, e->srqs.slot[i].obj);
 			fns_rq_fini(&((struct fns_srq *)e->srqs.slot[i].obj)->rq);
+		}
+	fns_offload_destroy(e->nic.offload);
 	for (i = 0; i < e->ahs.size; i++) {
 		struct fns_ah *ah = e->ahs.slot[i].obj;
 
@@ -318,6 +321,8 @@ unsigned fns_engine_advance(struct fns_engine *e, uint64_t now_ns, unsigned what
 		work += nic->dma->ops->poll(nic->dma, nic->now_ns);
 	if (fns_timer_next(nic->timers) <= nic->now_ns)
 		work += fns_timer_run(nic->timers, nic->now_ns);
+	if (fns_unlikely(nic->offload != NULL) && fns_offload_due(nic->offload))
+		work += fns_offload_run(nic->offload);
 	if ((what & FNS_ADVANCE_LAZY) && nic->pushed != pushed) {
 		e->deferred = only_acks(nic);
 		e->deferred_ns = nic->now_ns;
@@ -340,6 +345,8 @@ uint64_t fns_engine_next(struct fns_engine *e)
 		at = FNS_MIN(at, nic->dma->ops->next(nic->dma));
 	if (nic->wire->ops->next)
 		at = FNS_MIN(at, nic->wire->ops->next(nic->wire));
+	if (nic->offload && fns_offload_due(nic->offload))
+		at = FNS_MIN(at, nic->now_ns);
 	if (nic->txq.n)
 		at = FNS_MIN(at, nic->now_ns + RETRY_NS);
 	else if (e->deferred)

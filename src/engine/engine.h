@@ -169,6 +169,22 @@ int fns_engine_cc_set(struct fns_engine *e, const struct fns_engine_cc_who *who,
 	const struct fns_cc_choice *c, uint64_t now_ns);
 
 /*
+ * Loads a program as a handler, or puts it in the place of the one of that name. Taken over on
+ * success. 0, -EINVAL, -ENOSPC, -ENOMEM.
+ */
+struct fns_offload_program;
+int fns_engine_offload_load(struct fns_engine *e, const char *name, struct fns_offload_program *p);
+/* Handlers, in order; false: no so many. name: FNS_OFFLOAD_NAME bytes. */
+bool fns_engine_offload_look(
+	struct fns_engine *e, unsigned i, char *name, struct fns_offload_counters *out);
+/*
+ * Binds on behalf of whoever runs the engine: the queue pair's application is not asked. As
+ * FNS_CTL_OFFLOAD_BIND.
+ */
+int fns_engine_offload_bind(
+	struct fns_engine *e, uint32_t qpn, const struct fns_offload_binding *b);
+
+/*
  * One control operation (pipe/ctl.h). A fence: all descriptors submitted before are taken first.
  * -EINVAL for a client of another application; -ENOMEM also where the application's quota is used
  * up.

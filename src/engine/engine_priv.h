@@ -128,6 +128,19 @@ struct fns_pd *fns_ctl_pd(struct fns_engine *e, uint32_t client, uint32_t handle
 struct fns_cq *fns_ctl_cq(struct fns_engine *e, uint32_t client, uint32_t handle);
 struct fns_srq *fns_ctl_srq(struct fns_engine *e, uint32_t client, uint32_t handle);
 
+/* ctl_offload.c */
+int fns_ctl_offload_bind(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_offload_unbind(struct fns_engine *e, struct fns_ctl *m);
+int fns_ctl_offload_count(struct fns_engine *e, struct fns_ctl *m);
+/* A queue pair of an SRQ to which services are bound takes part from its beginning. -ENOMEM. */
+int fns_ctl_offload_join(struct fns_engine *e, struct fns_qp *qp);
+/* Before a queue pair or an SRQ goes. */
+void fns_ctl_offload_leave(struct fns_engine *e, struct fns_qp *qp);
+void fns_ctl_offload_srq_end(struct fns_engine *e, struct fns_srq *srq);
+
+/* ctl_qp.c: bytes of one work request with so many SGEs and so much inline data. */
+uint32_t fns_sq_stride(uint32_t max_sge, uint32_t max_inline);
+
 /* qp_state.c: is this modify allowed (IBTA 10.3, table of transitions)? attr->mask without STATE
  * keeps the state. */
 int fns_qp_modify_check(

@@ -112,6 +112,8 @@ struct fns_offload_port {
 void fns_offload_port_init(struct fns_offload_port *p);
 /* Memory that a binding takes, 0: it is not valid. Fills in what is left to us. */
 uint64_t fns_offload_binding_check(struct fns_offload_binding *b);
+/* Memory of all bindings of it. */
+uint64_t fns_offload_port_bytes(const struct fns_offload_port *p);
 /*
  * Binds; a binding under the same number is replaced, its calls go on. b: checked. -ENOENT (no such
  * handler), -ENOSPC, -ENOMEM.

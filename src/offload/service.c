@@ -206,6 +206,20 @@ uint64_t fns_offload_binding_check(struct fns_offload_binding *b)
 	return bytes <= FNS_OFFLOAD_MAX_BYTES ? bytes : 0;
 }
 
+uint64_t fns_offload_port_bytes(const struct fns_offload_port *p)
+{
+	uint64_t sum = 0;
+	struct fns_list *it;
+
+	fns_list_for_each (it, (struct fns_list *)&p->services) {
+		const struct fns_offload_binding *b =
+			&fns_container_of(it, struct fns_offload_service, node)->b;
+
+		sum += call_bytes(b) * b->depth;
+	}
+	return sum;
+}
+
 static struct fns_offload_call *call_at(const struct fns_offload_service *s, uint32_t i)
 {
 	uintptr_t first = FNS_ALIGN_UP((uintptr_t)s->mem, (uintptr_t)FNS_CACHELINE);

@@ -15,6 +15,7 @@
 
 #include <stdint.h>
 
+#include "flexins/offload.h"
 #include "roce/gid.h"
 
 enum fns_ctl_op {
@@ -41,6 +42,10 @@ enum fns_ctl_op {
 	FNS_CTL_AH_CREATE,
 	FNS_CTL_AH_DESTROY,
 	FNS_CTL_QP_SET_CC,
+	FNS_CTL_OFFLOAD_LOAD,   /* done by placements that share memory with the application */
+	FNS_CTL_OFFLOAD_BIND,   /* handle: a queue pair, or an SRQ with on_srq */
+	FNS_CTL_OFFLOAD_UNBIND, /* offload.bind.service */
+	FNS_CTL_OFFLOAD_COUNT,  /* of handler offload.bind.handler: to count */
 };
 
 enum fns_qp_type {
@@ -156,6 +161,16 @@ struct fns_ctl {
 		struct { /* QP_SET_CC: as fns_cc_parse(); out, with -ENOENT: what is wrong */
 			char text[192];
 		} cc;
+		struct { /* OFFLOAD_LOAD: addresses in this process; say gets a sentence on failure
+			  */
+			char name[FNS_OFFLOAD_NAME];
+			uint64_t elf, len, say, say_len;
+		} load;
+		struct { /* OFFLOAD_BIND, OFFLOAD_UNBIND, OFFLOAD_COUNT */
+			struct fns_offload_binding bind;
+			struct fns_offload_counters count; /* out */
+			uint32_t on_srq;
+		} offload;
 	};
 };
 

@@ -20,6 +20,7 @@
 
 struct fns_qp;
 struct fns_ah;
+struct fns_offload;
 
 /* What an application has of the engine at present; the engine's quota is what it may have. */
 struct fns_app {
@@ -108,6 +109,7 @@ struct fns_nic {
 	struct fns_pool irn_tx;   /* struct fns_irn_tx */
 	struct fns_pool irn_hold; /* struct fns_irn_hold */
 	struct fns_ah *(*find_ah)(struct fns_nic *nic, uint32_t handle); /* NULL: no such */
+	struct fns_offload *offload; /* NULL: nothing was ever loaded or bound */
 	struct fns_txq txq;
 };
 

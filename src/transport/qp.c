@@ -111,6 +111,11 @@ void fns_sq_retire(struct fns_qp *qp, enum fns_wc_status status, uint32_t vendor
 
 	fns_assert(sq->head != sq->tail);
 	sq->head++;
+	if (fns_unlikely(w->ours)) {
+		sq->ours++;
+		fns_qp_offload_retired(qp, w, status);
+		return;
+	}
 	if (status == FNS_WC_SUCCESS && !qp->sq_sig_all && !(w->flags & FNS_WRF_SIGNALED))
 		return;
 	memset(&c, 0, sizeof(c));
@@ -120,7 +125,7 @@ void fns_sq_retire(struct fns_qp *qp, enum fns_wc_status status, uint32_t vendor
 	c.vendor_err = vendor_err;
 	c.opcode = wc_opcode(w->op);
 	c.is_send = 1;
-	c.wqe_count = sq->head;
+	c.wqe_count = sq->head - sq->ours;
 	c.byte_len = w->length;
 	if (!fns_cq_push(qp->nic, qp->scq, &c, false))
 		cq_failed(qp);
@@ -196,6 +201,8 @@ void fns_qp_stop(struct fns_qp *qp)
 	fns_txq_cancel(qp);
 	/* Called back, before completions give the memory back to the application. */
 	atomic_fetch_add_explicit(&qp->loan, 1, memory_order_release);
+	if (fns_unlikely(qp->offload != NULL))
+		fns_qp_offload_stop(qp);
 	fns_timer_cancel(nic->timers, &qp->timer);
 	fns_fetch_cancel(nic, &r->fetch);
 	fns_fetch_cancel(nic, &qp->rsp.fetch);

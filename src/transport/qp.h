@@ -8,6 +8,7 @@
 #define FNS_TRANSPORT_QP_H
 
 #include "cc/cc.h"
+#include "offload/offload.h"
 #include "roce/psn.h"
 #include "transport/nic.h"
 
@@ -53,6 +54,7 @@ struct fns_srq {
 	struct fns_rq rq;
 	uint32_t limit; /* event when fewer are posted; 0: not armed */
 	uint32_t refs;
+	struct fns_offload_port *offload; /* services bound to it; NULL: never any */
 };
 
 /* Memory of a receive queue. */
@@ -160,7 +162,9 @@ struct fns_wqe {
 	bool started; /* PSNs are assigned */
 	bool bulk;    /* its packets are charged as parts of a train */
 	bool lent;    /* its payload is lent, where packets are long enough (rc_lend.c) */
-	uint8_t bad;  /* status it must fail with when its turn comes, or 0 */
+	bool ours;   /* the offloading engine's: swap_add is its call, compare where its inline data
+			lie */
+	uint8_t bad; /* status it must fail with when its turn comes, or 0 */
 	union {
 		struct fns_sqd_sge sge[1]; /* num_sge of them */
 		uint8_t data[16];          /* inline_len bytes */
@@ -172,11 +176,19 @@ struct fns_sq {
 	uint32_t mask, stride;
 	uint32_t head, cur, tail; /* oldest not retired; being sent; next free */
 	uint32_t max_wr, max_sge, max_inline;
+	uint32_t ours; /* retired ones of the offloading engine, which the application does not
+			  count */
 };
 
 static inline struct fns_wqe *fns_sq_at(struct fns_sq *sq, uint32_t i)
 {
 	return (struct fns_wqe *)(void *)(sq->mem + (size_t)(i & sq->mask) * sq->stride);
+}
+
+/* Inline data of a work request. */
+static inline uint8_t *fns_wqe_data(struct fns_wqe *w)
+{
+	return fns_unlikely(w->ours) ? (uint8_t *)(uintptr_t)w->compare : w->data;
 }
 
 /* Nothing that was begun is unfinished; what was sent and must be sent again is. */
@@ -218,9 +230,10 @@ struct fns_rxop {
 	uint64_t va, swap_add, compare;
 	uint32_t rkey, len;
 	void (*done)(struct fns_rxop *op);
-	const uint8_t *src;       /* in view or hold, while waiting to be placed */
-	void *hold;               /* of nic->irn_hold, or NULL */
-	uint8_t grh[FNS_GRH_LEN]; /* UD */
+	const uint8_t *src;            /* in view or hold, while waiting to be placed */
+	void *hold;                    /* of nic->irn_hold, or NULL */
+	struct fns_offload_call *call; /* the message that this packet completes is its request */
+	uint8_t grh[FNS_GRH_LEN];      /* UD */
 	struct fns_cqe cqe;
 };
 
@@ -357,8 +370,9 @@ struct fns_responder {
 	uint64_t write_va;
 	uint32_t write_rkey, write_len;
 	uint64_t wr_id;
-	struct fns_irn_rx *irn; /* while there is something behind a gap; else NULL */
-	uint32_t orphans;       /* early placements under way that are forgotten */
+	struct fns_irn_rx *irn;        /* while there is something behind a gap; else NULL */
+	uint32_t orphans;              /* early placements under way that are forgotten */
+	struct fns_offload_call *call; /* whose request the SEND being received is */
 	uint32_t rwqe_sges, rwqe_len;
 	struct fns_sqd_sge rwqe_sge[FNS_MAX_SGE];
 	struct fns_saved_atomic saved[FNS_MAX_RD_ATOMIC];
@@ -408,6 +422,7 @@ struct fns_qp {
 	struct fns_cq *rcq;
 	struct fns_srq *srq;
 	/* a line */
+	struct fns_qp_offload *offload; /* NULL: never bound to a service */
 	struct fns_timer timer;
 	struct fns_peer *wait_peer; /* whose window it waits for, or was just woken for */
 	uint64_t cookie;
@@ -439,6 +454,28 @@ static inline void fns_qp_prefetch(const struct fns_qp *qp)
 	for (size_t i = 0; i < FNS_QP_HOT; i += FNS_CACHELINE)
 		__builtin_prefetch((const char *)qp + i, 1);
 }
+
+/* --- offloading (rc_offload.c) --- */
+#define FNS_OFFLOAD_WQES 32u /* of its work requests under way on one queue pair */
+
+/* A queue pair's part in it: made when it is bound for the first time, goes with it. */
+struct fns_qp_offload {
+	struct fns_offload_sink sink; /* first */
+	struct fns_qp *qp;
+	struct fns_offload_port *port; /* own, or the SRQ's */
+	struct fns_offload_port own;
+	uint32_t posted;    /* under way */
+	uint32_t next_data; /* free-running: of data, used in turn */
+	uint8_t data[FNS_OFFLOAD_WQES][FNS_OFFLOAD_DATA];
+};
+
+void fns_qp_offload_init(struct fns_qp_offload *o, struct fns_qp *qp);
+/* One of its work requests is over. */
+void fns_qp_offload_retired(struct fns_qp *qp, struct fns_wqe *w, enum fns_wc_status status);
+/* The queue pair stops: calls are cancelled. */
+void fns_qp_offload_stop(struct fns_qp *qp);
+/* What is still posted will not be retired (reset, destruction). After stopping. */
+void fns_qp_offload_drop(struct fns_qp *qp);
 
 /* --- transport --- */
 enum fns_tx_result {

@@ -11,13 +11,14 @@ const struct fns_cc_out fns_rc_cc_none = {
 static void rc_reset(struct fns_qp *qp)
 {
 	fns_qp_stop(qp);
+	fns_qp_offload_drop(qp);
 	memset(&qp->req, 0, sizeof(qp->req));
 	memset(&qp->rsp, 0, sizeof(qp->rsp));
 	fns_list_init(&qp->rsp.ops);
 	memset(qp->cc_ctx.state, 0, sizeof(qp->cc_ctx.state));
 	qp->cc_out = fns_rc_cc_none;
 	qp->cc_on_sent = false;
-	qp->sq.head = qp->sq.cur = qp->sq.tail = 0;
+	qp->sq.head = qp->sq.cur = qp->sq.tail = qp->sq.ours = 0;
 	qp->rq.head = qp->rq.tail = 0;
 	qp->last_wqe_event = qp->comm_est = false;
 }

@@ -137,6 +137,12 @@ bool fns_rc_execute(
 void fns_rc_drain(struct fns_qp *qp);
 /* Once until the PSN expected arrives. */
 void fns_rc_sequence_nak(struct fns_qp *qp);
+/*
+ * rc_offload.c: a packet of a SEND on a queue pair that is bound to services. PASS: it is not for
+ * them. TAKE: op->call is set if it completes a request. BUSY: not now.
+ */
+enum fns_offload_verdict fns_rc_offload_send(
+	struct fns_qp *qp, const struct fns_hdr *h, struct fns_rxop *op);
 
 /* rc_response.c: what goes back. */
 void fns_rc_respond_ack(struct fns_qp *qp);

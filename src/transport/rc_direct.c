@@ -42,7 +42,7 @@ static unsigned local_memory(
 	int n;
 
 	if (w->flags & FNS_WRF_INLINE) {
-		iov[0] = (struct iovec){w->data + off, len};
+		iov[0] = (struct iovec){fns_wqe_data(w) + off, len};
 		return 1;
 	}
 	n = fns_sge_refs(qp, w->sge, w->num_sge, off, len, need, ref, &status);

@@ -186,6 +186,8 @@ static void commit(struct fns_qp *qp, struct fns_rxop *op)
 			return;
 		}
 	}
+	if (fns_unlikely(op->call != NULL))
+		fns_offload_start(qp->nic->offload, op->call);
 	if (op->ack_req)
 		fns_rc_respond_ack(qp);
 }
@@ -274,6 +276,12 @@ static enum verdict exec_send(struct fns_qp *qp, const struct fns_hdr *h, struct
 	uint32_t f = h->info->flags;
 	int n;
 
+	if (fns_unlikely(qp->offload != NULL)) {
+		enum fns_offload_verdict o = fns_rc_offload_send(qp, h, op);
+
+		if (o != FNS_OFFLOAD_PASS)
+			return o == FNS_OFFLOAD_TAKE ? V_ACCEPT : V_RNR;
+	}
 	if (f & (FNS_OPF_FIRST | FNS_OPF_ONLY)) {
 		if (!fns_recv_take(qp))
 			return V_RNR;
@@ -432,7 +440,7 @@ static inline __attribute__((always_inline)) bool execute(
 	op->psn = h->psn;
 	op->ack_req = h->ack_req || slot;
 	op->ends_message = f & (FNS_OPF_LAST | FNS_OPF_ONLY | FNS_OPF_READ_REQ | FNS_OPF_ATOMIC);
-	if (((f & FNS_OPF_SEND) && op->ends_message) || (f & FNS_OPF_IMM))
+	if ((((f & FNS_OPF_SEND) && op->ends_message) || (f & FNS_OPF_IMM)) && !op->call)
 		fns_recv_complete(qp, op, h);
 	qp->rsp.epsn = psn_add(qp->rsp.epsn, op->npsn);
 	if (view && kind == FNS_RXOP_DATA)

@@ -30,6 +30,7 @@ struct fns_rxop *fns_rxop_get(struct fns_qp *qp, enum fns_rxop_kind kind)
 		op->uses_recv = false;
 	op->result = 0;
 	op->npsn = 1;
+	op->call = NULL;
 	qp->app->rxops++;
 	qp->ops_inflight++;
 	return op;
