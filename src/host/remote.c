@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "host/cc.h"
+#include "host/offload.h"
 #include "host/remote.h"
 #include "pipe/remote.h"
 
@@ -76,6 +77,21 @@ static int cc_list(const struct request *r)
 	return fns_host_cc_list(r->reply, FNS_REMOTE_TEXT);
 }
 
+static int offload_bind(const struct request *r)
+{
+	return fns_host_offload_bind(r->lab, r->msg->qpn, r->msg->text, r->reply, FNS_REMOTE_TEXT);
+}
+
+static int offload_list(const struct request *r)
+{
+	return fns_host_offload_list(r->lab, r->reply, FNS_REMOTE_TEXT);
+}
+
+static int offload_load(const struct request *r)
+{
+	return fns_host_offload_load_fd(r->lab, r->msg->text, *r->fd, r->reply, FNS_REMOTE_TEXT);
+}
+
 /* Each runs in the thread that calls fns_host_remote_event(), and takes the engine's lock. */
 static const struct {
 	const char *verb;
@@ -90,6 +106,9 @@ static const struct {
 	{"fault-inject", fault_inject},
 	{"fault-set", fault_set},
 	{"fault-show", fault_show},
+	{"offload-bind", offload_bind},
+	{"offload-list", offload_list},
+	{"offload-load", offload_load},
 };
 
 static struct fns_host_remote_cfg cfg;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "host/offload.h"
 #include "inline/inline_priv.h"
 
 /* From here on every 16th empty poll lets others run: the peer may need this CPU. */
@@ -149,9 +150,22 @@ static void inline_will_sleep(void)
 	fns_inline_unlock();
 }
 
+/* Verified and compiled in the caller's thread, while the engine runs. */
+static int load_handler(struct fns_ctl *msg)
+{
+	msg->load.name[sizeof(msg->load.name) - 1] = '\0';
+	msg->result = fns_host_offload_load(&fns_here.lab, msg->load.name,
+		(const void *)(uintptr_t)msg->load.elf, msg->load.len,
+		(char *)(uintptr_t)msg->load.say, msg->load.say_len);
+	return msg->result;
+}
+
 static int inline_control(struct fns_ctl *msg)
 {
 	unsigned tries = 0;
+
+	if (msg->op == FNS_CTL_OFFLOAD_LOAD)
+		return load_handler(msg);
 
 	for (;;) {
 		uint64_t now = fns_clock_now_ns();

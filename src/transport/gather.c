@@ -245,7 +245,8 @@ enum fns_gather fns_gather_wqe(struct fns_qp *qp, struct fns_wqe *w, uint64_t ke
 		*buf = NULL;
 		f->payload_len = len;
 		f->nsg = len ? 1 : 0;
-		fns_txq_sgs(qp->nic)[0] = (struct fns_sg){.addr = fns_wqe_data(w) + off, .len = len};
+		fns_txq_sgs(qp->nic)[0] =
+			(struct fns_sg){.addr = fns_wqe_data(w) + off, .len = len};
 		fns_count_add(qp->nic->stats, FNS_C_tx_copied_inline, len);
 		return FNS_GATHER_OK;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gather, as eBPF. */
-#include "handler.h"
+#include "offload/bpf/handler.h"
 
 enum {
 	NEXT,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hash-lookup, as eBPF. */
-#include "handler.h"
+#include "offload/bpf/handler.h"
 
 enum {
 	AT,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* replicate, as eBPF. */
-#include "handler.h"
+#include "offload/bpf/handler.h"
 
 STEP(struct fns_offload_ctx *x)
 {

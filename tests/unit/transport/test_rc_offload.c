@@ -290,7 +290,8 @@ static void ends_anytime(void **state)
 			rig_settle(o->r);
 			break;
 		case 2:
-			for (unsigned i = 0; rig_modify(o->r, &o->qp, FNS_QPS_RESET, FNS_QPA_STATE) != 0; i++) {
+			for (unsigned i = 0;
+				rig_modify(o->r, &o->qp, FNS_QPS_RESET, FNS_QPA_STATE) != 0; i++) {
 				assert_true(i < 1000);
 				rig_step(o->r, 5000);
 			}
