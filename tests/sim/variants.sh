@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT INT TERM
 
 flags="-std=gnu17 -D_GNU_SOURCE -fno-strict-aliasing -w -I$root -I$root/src -I$root/include"
 
-modules="src/base src/roce src/bpf src/mem src/cc src/transport src/engine sim"
+modules="src/base src/roce src/bpf src/mem src/cc src/offload src/transport src/engine sim"
 
 build() { # name compiler flags...
 	out=$work/$1
