@@ -414,6 +414,11 @@ static inline __attribute__((always_inline)) bool execute(
 				  : f & FNS_OPF_ATOMIC ? FNS_RXOP_ATOMIC
 						       : FNS_RXOP_DATA;
 
+	/* It may be a request, which is copied as it comes: to be carried, then. */
+	if (fns_unlikely(lent && qp->offload)) {
+		fns_rc_sequence_nak(qp);
+		return false;
+	}
 	op = fns_rxop_get(qp, kind);
 	if (!op)
 		return false;
