@@ -25,7 +25,7 @@ _flexins()
 	}
 
 	if ((cword == 1)); then
-		COMPREPLY=($(compgen -W "run devices status capture fault cc set bench lab version --help --version" -- "$cur"))
+		COMPREPLY=($(compgen -W "run devices status capture fault cc set bench lab offload version --help --version" -- "$cur"))
 		return
 	fi
 
@@ -76,6 +76,7 @@ _flexins()
 		cc) COMPREPLY=($(compgen -W "--pid= --help" -- "$cur")) ;;
 		set) COMPREPLY=($(compgen -W "--pid= --qp= --peer= --device= --cc= --help" -- "$cur")) ;;
 		bench) COMPREPLY=($(compgen -W "--cc= --figure= --tx= --rx= --pipe= --param= --list-params --svg= --size= --burst= --cpus= --seconds= --no-icrc --json --help" -- "$cur")) ;;
+		offload) COMPREPLY=($(compgen -W "--pid= --qp= --help" -- "$cur")) ;;
 		lab) COMPREPLY=($(compgen -W "--cc= --transport= --seed= --time= --json --json= --svg= --list --help" -- "$cur")) ;;
 		devices) COMPREPLY=($(compgen -W "--iface= --json --help" -- "$cur")) ;;
 		status) COMPREPLY=($(compgen -W "--json --port= --help" -- "$cur")) ;;
@@ -86,6 +87,7 @@ _flexins()
 	*)
 		case ${words[1]} in
 		bench) COMPREPLY=($(compgen -W "cc micro pipe smartnic" -- "$cur")) ;;
+		offload) COMPREPLY=($(compgen -W "list load bind" -- "$cur") $(compgen -f -- "$cur")) ;;
 		lab) COMPREPLY=($(compgen -W "incast dumbbell permutation websearch hadoop lossy long failing" -- "$cur")) ;;
 		fault) COMPREPLY=($(compgen -W "set show clear inject" -- "$cur")) ;;
 		cc) COMPREPLY=($(compgen -W "list load" -- "$cur") $(compgen -f -- "$cur")) ;;

@@ -34,6 +34,7 @@ int fns_cli_set(int argc, char **argv);
 int fns_cli_devices(int argc, char **argv);
 int fns_cli_fault(int argc, char **argv);
 int fns_cli_lab(int argc, char **argv);
+int fns_cli_offload(int argc, char **argv);
 int fns_cli_run(int argc, char **argv);
 int fns_cli_status(int argc, char **argv);
 int fns_cli_version(int argc, char **argv);

@@ -22,6 +22,7 @@ static const struct {
 	{"devices", fns_cli_devices},
 	{"fault", fns_cli_fault},
 	{"lab", fns_cli_lab},
+	{"offload", fns_cli_offload},
 	{"run", fns_cli_run},
 	{"set", fns_cli_set},
 	{"status", fns_cli_status},
@@ -44,6 +45,7 @@ static const char help[] =
 	"  set        change the congestion control of queue pairs in use\n"
 	"  bench      measure the engine in memory, or on an emulated SmartNIC\n"
 	"  lab        compare congestion controls in a simulated network\n"
+	"  offload    load and bind offload handlers in a running program\n"
 	"  version    print the version\n"
 	"\n"
 	"Examples:\n"
@@ -175,7 +177,7 @@ static int dispatch(int argc, char **argv)
 			return subcommands[i].fn(argc - 1, argv + 1);
 	}
 	return fns_cli_error(FNS_EXIT_USAGE,
-		"no command '%s': expected run, devices, status, capture, fault, cc, set, bench, lab or version; to run a program: flexins run -- %s",
+		"no command '%s': expected run, devices, status, capture, fault, cc, set, bench, lab, offload or version; to run a program: flexins run -- %s",
 		name, name);
 }
 
