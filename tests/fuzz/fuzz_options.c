@@ -138,6 +138,11 @@ int fns_cli_devices(int argc, char **argv)
 	return argc + !argv;
 }
 
+int fns_cli_offload(int argc, char **argv)
+{
+	return argc + !argv;
+}
+
 int fns_cli_fault(int argc, char **argv)
 {
 	return argc + !argv;
