@@ -14,7 +14,7 @@
 #define FNS_QP_INDEXES  65536u
 #define FNS_QP_FIRST    2u /* indexes 0 and 1 are special queue pairs everywhere */
 #define FNS_MAX_QPS     65000u
-#define FNS_MANY_QPS    64u /* fewer stay in the cache */
+#define FNS_MANY_QPS    64u        /* fewer stay in the cache */
 #define FNS_MAX_OBJECTS (1u << 20) /* of each other kind */
 
 /* Objects by handle: index + 1 in the low 24 bits, a generation above so that a stale handle does

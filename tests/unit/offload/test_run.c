@@ -454,6 +454,72 @@ static void test_cancel(void **state)
 	}
 }
 
+static struct fns_rng wild_rng;
+static uint64_t wild_base;
+
+/* Scribbles over its whole context and asks for anything, now and then for something sensible. */
+static uint64_t wild(struct fns_offload_ctx *x)
+{
+	uint64_t *word = (uint64_t *)x;
+
+	for (unsigned i = 0; i < sizeof(*x) / 8; i++)
+		if (fns_rng_below(&wild_rng, 4) == 0)
+			word[i] = fns_rng_u64(&wild_rng);
+	if (fns_rng_below(&wild_rng, 8)) {
+		x->act.region = (uint32_t)fns_rng_below(&wild_rng, 3);
+		x->act.addr = wild_base + fns_rng_below(&wild_rng, 20000);
+		x->act.len = (uint32_t)fns_rng_below(&wild_rng, 1200);
+		x->act.at = (uint32_t)fns_rng_below(&wild_rng, 600);
+		x->act.to = fns_rng_below(&wild_rng, 6000);
+	}
+	return fns_rng_below(&wild_rng, 40) ? 3 + fns_rng_below(&wild_rng, 13)
+					    : fns_rng_u64(&wild_rng);
+}
+
+/* Whatever a handler does, there is an answer, and nothing outside its region and the caller's
+ * buffer is written to. */
+static void test_wild(void **state)
+{
+	unsigned by_status[FNS_OFFLOAD_STATUSES] = {0};
+	uint8_t *was = malloc(BENCH_MEM), args[3000];
+
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct bench *b = bench_create(seed, seed % 2, 0);
+		struct fns_offload_binding x = bench_binding(b, 1, "wild");
+
+		fns_rng_seed(&wild_rng, seed);
+		wild_base = (uintptr_t)b->m + 4096;
+		load(b, "wild", wild);
+		x.region[0].addr += 8192;
+		x.region[0].len = 8192;
+		x.max_steps = 300;
+		bench_bind(b, x);
+		for (unsigned i = 0; i < BENCH_MEM; i++)
+			b->m[i] = (uint8_t)fns_rng_u64(&b->rng);
+		memcpy(was, b->m, BENCH_MEM);
+		memset(b->out, 0xee, sizeof(b->out));
+		for (unsigned i = 0; i < 100; i++) {
+			uint32_t n = (uint32_t)fns_rng_below(&b->rng, sizeof(args));
+
+			b->room = 1 + (unsigned)fns_rng_below(&b->rng, 5);
+			for (uint32_t k = 0; k < n; k++)
+				args[k] = (uint8_t)fns_rng_u64(&b->rng);
+			bench_call(b, 1, args, n, 5000);
+			assert_in_range(b->r.status, 0, FNS_OFFLOAD_STATUSES - 1);
+			by_status[b->r.status]++;
+		}
+		assert_memory_equal(b->m, was, 8192);
+		assert_memory_equal(b->m + 16384, was + 16384, BENCH_MEM - 16384);
+		for (unsigned i = 5000; i < BENCH_OUT; i++)
+			assert_int_equal(b->out[i], 0xee);
+		assert_int_equal(b->mr->region->users, 0);
+		bench_destroy(b);
+	}
+	assert_true(by_status[FNS_OFFLOAD_ACCESS] && by_status[FNS_OFFLOAD_NO_ROOM] &&
+		    by_status[FNS_OFFLOAD_BAD_ACTION]);
+	free(was);
+}
+
 /* Memory that fails now and then: an answer all the same, and nothing is left behind. */
 static void test_faults(void **state)
 {
@@ -487,6 +553,7 @@ int main(void)
 		cmocka_unit_test(test_budgets),
 		cmocka_unit_test(test_replacement),
 		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_wild),
 		cmocka_unit_test(test_faults),
 	};
 
