@@ -45,7 +45,8 @@ static uint32_t request(
 		.magic = FNS_OFFLOAD_MAGIC, .service = service, .tag = tag};
 
 	memcpy(out, &h, sizeof(h));
-	memcpy(out + sizeof(h), args, len);
+	if (len)
+		memcpy(out + sizeof(h), args, len);
 	return (uint32_t)sizeof(h) + len;
 }
 
