@@ -22,7 +22,7 @@
 
 #define FNS_BPF_MAX_BYTES   (1u << 20) /* of an object file */
 #define FNS_BPF_MAX_INS     4096u
-#define FNS_BPF_MAX_WORK    (4u << 20) /* instructions looked at by the verifier, on all paths */
+#define FNS_BPF_MAX_WORK    (1u << 20) /* instructions looked at by the verifier, on all paths */
 #define FNS_BPF_MAX_HELPERS 32u
 #define FNS_BPF_MAX_ARGS    5u
 
@@ -53,7 +53,7 @@ struct fns_bpf {
 /* Is there what it takes? False: err says what is missing. Opens the library. */
 bool fns_bpf_available(char *err, size_t errlen);
 
-/* Verifies and compiles; takes up to a quarter of a second. NULL: err says why not. Thread-safe. */
+/* Verifies and compiles; takes up to a tenth of a second. NULL: err says why not. Thread-safe. */
 struct fns_bpf *fns_bpf_load(const struct fns_bpf_cfg *cfg, char *err, size_t errlen);
 void fns_bpf_destroy(struct fns_bpf *p);
 
