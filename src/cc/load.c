@@ -146,7 +146,8 @@ static const struct fns_cc_ops *open_object(int fd, char *err, size_t errlen)
 	char path[64];
 	void *h;
 
-	snprintf(path, sizeof(path), "/proc/%ld/fd/%d", (long)getpid(), fd);
+	/* Not by number: /proc may be another PID namespace's. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	h = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!h) {
 		const char *why = dlerror();
