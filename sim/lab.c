@@ -27,7 +27,6 @@
 enum { /* actions; their number is in the low bits */
 	ARRIVAL = 1u << 28,
 	SAMPLE = 2u << 28,
-	WARM = 3u << 28,
 	FAULT = 4u << 28,
 	KIND = 15u << 28
 };
@@ -66,7 +65,7 @@ struct lab {
 	uint64_t bytes, bytes_seen, bytes_warm; /* that arrived; at the last sample; when warm */
 	uint64_t window_at, window_bytes[SIM_HOSTS]; /* of flows without end, by source */
 	uint64_t jain_sum;
-	uint32_t jain_n;
+	uint32_t jain_n, jain_now; /* windows that count; that of the last one */
 };
 
 static struct lab *lab_of(struct sim_world *w)
@@ -175,7 +174,7 @@ static uint64_t newly_acked(struct lane *n)
 
 static void window_end(struct lab *l, uint64_t now)
 {
-	uint64_t share[SIM_HOSTS];
+	uint64_t share[SIM_HOSTS] = {0};
 	uint32_t n = 0;
 
 	if (!endless(l) || now - l->window_at < l->s->jain_ns)
@@ -188,11 +187,11 @@ static void window_end(struct lab *l, uint64_t now)
 			share[n++] = l->lane[i].acked - was;
 	}
 	l->window_at = now;
+	l->jain_now = lab_jain(share, n);
 	if (now - l->begin_ns > l->warm_ns && n > 1) {
-		uint32_t jain = lab_jain(share, n);
-
-		l->jain_sum += jain;
-		l->r->jain_least = l->jain_n++ ? FNS_MIN(l->r->jain_least, jain) : jain;
+		l->jain_sum += l->jain_now;
+		l->r->jain_least =
+			l->jain_n++ ? FNS_MIN(l->r->jain_least, l->jain_now) : l->jain_now;
 	}
 }
 
@@ -204,9 +203,6 @@ static void warm(struct lab *l)
 	memset(s->found, 0, sizeof(s->found));
 	s->found_bytes = 0;
 	s->queue_max = 0;
-	if (endless(l))
-		for (uint32_t k = 0; k < l->nlanes; k++)
-			l->bytes += newly_acked(&l->lane[k]);
 	l->bytes_warm = l->bytes;
 	l->r->from_ns = l->w->now - l->begin_ns;
 }
@@ -231,21 +227,17 @@ static void measure(struct lab *l)
 static void sample(struct lab *l, uint32_t i)
 {
 	struct sim_net *net = &l->w->net;
-	uint64_t rate[SIM_HOSTS];
-	uint32_t n = 0, active = 0;
+	uint32_t n = 0;
 
 	for (uint32_t k = 0; endless(l) && k < l->nlanes; k++) {
 		uint64_t bytes = newly_acked(&l->lane[k]);
 
 		l->bytes += bytes;
-		if (l->flow[k].start_ns < l->w->now - l->r->sample_ns)
-			rate[active++] = bytes;
 		if (k < LAB_SERIES)
 			l->r->sample[i].series_bps[n++] =
 				fns_muldiv(bytes * 8, FNS_NSEC_PER_SEC, l->r->sample_ns);
 	}
 	l->r->nseries = n;
-	l->r->sample[i].jain = lab_jain(rate, active);
 	l->r->sample[i].bps =
 		fns_muldiv((l->bytes - l->bytes_seen) * 8, FNS_NSEC_PER_SEC, l->r->sample_ns);
 	l->bytes_seen = l->bytes;
@@ -257,6 +249,9 @@ static void sample(struct lab *l, uint32_t i)
 		net->port[k].queue_max_now = net->port[k].queued;
 	l->r->nsamples = i + 1;
 	window_end(l, l->w->now);
+	l->r->sample[i].jain = l->jain_now;
+	if (i + 1 == LAB_SAMPLES / 5)
+		warm(l);
 	if (l->cfg->progress)
 		l->cfg->progress(l->cfg->ctx, l->w->now - l->begin_ns, l->time_ns);
 	if (i + 1 < LAB_SAMPLES)
@@ -290,9 +285,6 @@ static void action(struct sim_world *w, uint32_t what)
 		break;
 	case SAMPLE:
 		sample(l, what & ~KIND);
-		break;
-	case WARM:
-		warm(l);
 		break;
 	case FAULT:
 		fault(l, what & ~KIND);
@@ -515,7 +507,6 @@ static void build(struct lab *l)
 	for (uint32_t i = 0; i < l->nflows; i++)
 		sim_push(w, l->flow[i].start_ns, SIM_EV_ACTION, 0, ARRIVAL | i, NULL);
 	sim_push(w, BEGIN_NS + l->r->sample_ns, SIM_EV_ACTION, 0, SAMPLE, NULL);
-	sim_push(w, BEGIN_NS + l->warm_ns, SIM_EV_ACTION, 0, WARM, NULL);
 	if (l->s->fails) {
 		sim_push(w, BEGIN_NS + l->time_ns * 2 / 5, SIM_EV_ACTION, 0, FAULT | 0, NULL);
 		sim_push(w, BEGIN_NS + l->time_ns * 2 / 5 + FNS_NSEC_PER_MSEC, SIM_EV_ACTION, 0,

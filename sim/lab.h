@@ -95,7 +95,7 @@ struct lab_result {
 	struct {
 		uint64_t bps;         /* of all */
 		uint32_t queue_bytes; /* the longest at a switch */
-		uint32_t jain;
+		uint32_t jain;        /* of the last window that has ended; 0: none yet */
 		uint64_t series_bps[LAB_SERIES];
 	} sample[LAB_SAMPLES];
 };
