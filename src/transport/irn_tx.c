@@ -8,6 +8,8 @@
  *
  * The receiver may forget what it had; only the last SACK counts, and an older one is dropped.
  */
+#include <string.h>
+
 #include "transport/irn.h"
 
 void fns_irn_decide(struct fns_qp *qp)
@@ -139,7 +141,8 @@ void fns_irn_sacked(struct fns_qp *qp, const struct fns_sack *s)
 	}
 	if (psn_diff(s->epsn, x->last.epsn) < 0)
 		return; /* overtaken by a later one */
-	r->progress_ns = now;
+	if (memcmp(&x->last, s, sizeof(*s)) != 0)
+		r->progress_ns = now; /* else it is only the answer to a probe */
 	x->last = *s;
 	x->high = high;
 	x->scan = s->epsn;

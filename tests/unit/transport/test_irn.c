@@ -380,6 +380,69 @@ static void later_write_across_comes_again(void **state)
 	end(&o);
 }
 
+/* Three WRITEs that share bytes in a row, in any order and at any distance: as if they had come in
+ * theirs. Each is sent again until it is the one expected. */
+static void shared_bytes_end_up_as_in_order(void **state)
+{
+	static const uint32_t layout[][3] = {{0, 512, 1000}, {2 * PMTU, 0, 512}, {0, 512, 512}};
+
+	(void)state;
+	for (unsigned v = 0; v < 900; v++) {
+		const uint32_t *off = layout[v % 3];
+		struct rig_opts opts = slow;
+		uint8_t want[3 * PMTU] = {0};
+		struct fns_rng rng;
+		struct one o;
+
+		fns_rng_seed(&rng, v);
+		opts.sim.seed = v;
+		opts.sim.max_ns = 20000;
+		begin(&o, v & 3 ? &opts : NULL, RQ);
+		for (unsigned i = 0; i < 3; i++)
+			memcpy(want + off[i], data[i], PMTU);
+		for (unsigned n = 0; o.in->rsp.epsn != RQ + 3; n++) {
+			uint32_t i = n < 8 ? (uint32_t)fns_rng_below(&rng, 3) : o.in->rsp.epsn - RQ;
+
+			assert_true(n < 100);
+			write_at(&o, RQ + i, off[i], i, PMTU);
+			rig_step(o.r, n < 8 ? fns_rng_below(&rng, v & 4 ? 3000 : 200) : 20000);
+		}
+		rig_settle(o.r);
+		assert_memory_equal(o.r->mem, want, sizeof(want));
+		end(&o);
+	}
+}
+
+/* Placed early, forgotten, and so slow that all that follows could overtake it: it must not show.
+ */
+static void what_is_forgotten_does_not_come_late(void **state)
+{
+	static const uint32_t psn[] = {1, 0, 1, 2}, off[] = {0, 512, 512};
+
+	(void)state;
+	for (unsigned v = 0; v < 1000; v++) {
+		struct rig_opts opts = slow;
+		struct one o;
+
+		opts.sim.seed = v;
+		opts.sim.max_ns = 20000;
+		begin(&o, &opts, RQ);
+		for (unsigned i = 0; i < FNS_ARRAY_SIZE(psn); i++) {
+			write_at(&o, RQ + psn[i], off[psn[i]], psn[i], PMTU);
+			rig_run(o.r);
+		}
+		rig_settle(o.r);
+		for (uint32_t i = o.in->rsp.epsn; i != RQ + 3; i = o.in->rsp.epsn) {
+			write_at(&o, i, off[i - RQ], i - RQ, PMTU);
+			rig_run(o.r);
+			rig_settle(o.r);
+		}
+		assert_memory_equal(o.r->mem, data[0], 512);
+		assert_memory_equal(o.r->mem + 512, data[2], PMTU);
+		end(&o);
+	}
+}
+
 /* What is wrong is said in its turn, and nothing after it happens. */
 static void wrong_key_is_judged_in_its_turn(void **state)
 {
@@ -515,6 +578,24 @@ static void only_the_missing_is_repeated(void **state)
 	}
 }
 
+/* No more than a receiver keeps is under way. */
+static void sender_keeps_to_the_window(void **state)
+{
+	struct one o;
+
+	(void)state;
+	sender(&o, SQ);
+	o.r->keep_sent = false;
+	for (unsigned i = 0; i < 4; i++)
+		rig_post_data(o.r, &o.qp, FNS_WR_WRITE, i, FNS_WRF_SIGNALED, 0, 500 * PMTU);
+	rig_run(o.r);
+	assert_int_equal(o.in->req.psn, SQ + FNS_IRN_WINDOW);
+	rig_inject_ack(o.r, &o.qp, SQ + 9);
+	rig_run(o.r);
+	assert_int_equal(o.in->req.psn, SQ + FNS_IRN_WINDOW + 10);
+	end(&o);
+}
+
 /* What cannot be true changes nothing. */
 static void impossible_sacks_change_nothing(void **state)
 {
@@ -638,9 +719,12 @@ int main(void)
 		cmocka_unit_test(atomics_and_reads_wait_and_happen_once),
 		cmocka_unit_test(later_write_wins),
 		cmocka_unit_test(later_write_across_comes_again),
+		cmocka_unit_test(shared_bytes_end_up_as_in_order),
+		cmocka_unit_test(what_is_forgotten_does_not_come_late),
 		cmocka_unit_test(wrong_key_is_judged_in_its_turn),
 		cmocka_unit_test(no_room_goes_back),
 		cmocka_unit_test(only_the_missing_is_repeated),
+		cmocka_unit_test(sender_keeps_to_the_window),
 		cmocka_unit_test(impossible_sacks_change_nothing),
 		cmocka_unit_test(others_notice_nothing),
 		cmocka_unit_test(responses_are_kept),
