@@ -15,7 +15,7 @@
 #define BLOCK     512u
 #define TABLE_LOG 6u
 
-static const char *dir = ".";
+static const char *dir = ".", *hostile_dir = ".";
 
 /* One request, and what must come of it. */
 struct want {
@@ -425,25 +425,36 @@ static const struct {
 	{"scatter", make_scatter},
 };
 
-/* Loads the eBPF twin under the name "ebpf". False: there is none here. */
-static bool load(struct bench *b, const char *name)
+/* Length of an object file; 0: there are no eBPF programs here. */
+static size_t get(const char *in, const char *name, uint8_t *elf, size_t max)
 {
-	static uint8_t elf[65536];
-	struct fns_offload_program *p;
 	char path[4096], err[256];
 	size_t n;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/%s.o", dir, name);
+	snprintf(path, sizeof(path), "%s/%s.o", in, name);
 	f = fopen(path, "rb");
 	if (!f || !fns_bpf_available(err, sizeof(err))) {
 		print_message("%s\n", f ? err : "no clang, so no eBPF programs");
 		if (f)
 			fclose(f);
-		return false;
+		return 0;
 	}
-	n = fread(elf, 1, sizeof(elf), f);
+	n = fread(elf, 1, max, f);
 	fclose(f);
+	return n;
+}
+
+/* Loads the eBPF twin under the name "ebpf". False: there is none here. */
+static bool load(struct bench *b, const char *name)
+{
+	static uint8_t elf[65536];
+	size_t n = get(dir, name, elf, sizeof(elf));
+	struct fns_offload_program *p;
+	char err[256];
+
+	if (n == 0)
+		return false;
 	p = fns_offload_program_load(elf, n, err, sizeof(err));
 	if (!p)
 		fail_msg("%s: %s", name, err);
@@ -598,6 +609,67 @@ static void most_spans(void **state)
 	bench_destroy(b);
 }
 
+/* Handlers that mean no good are refused, or end with an error; the next request is served. */
+static void hostile(void **state)
+{
+	static const struct {
+		const char *name, *word;
+		uint32_t status;
+	} programs[] = {
+		{"LOOP", "has a loop", 0},
+		{"BEYOND", "the verifier refuses it", 0},
+		{"BEFORE", "the verifier refuses it", 0},
+		{"INDEX", "the verifier refuses it", 0},
+		{"POINTER", "the verifier refuses it", 0},
+		{"CALL", "no helper", 0},
+		{"EVER", NULL, FNS_OFFLOAD_STEPS},
+		{"OUTSIDE", NULL, FNS_OFFLOAD_ACCESS},
+		{"REGION", NULL, FNS_OFFLOAD_ACCESS},
+		{"STORE", NULL, FNS_OFFLOAD_ACCESS},
+		{"FLOOD", NULL, FNS_OFFLOAD_NO_ROOM},
+		{"BYTES", NULL, FNS_OFFLOAD_BYTES},
+		{"NONSENSE", NULL, FNS_OFFLOAD_BAD_ACTION},
+	};
+	static uint8_t elf[65536];
+	struct bench *b = bench_create(1, true, 0);
+	const uint64_t args[] = {0, 0};
+	uint8_t *was = malloc(BENCH_MEM);
+	struct fns_offload_walk ask = {.head = (uintptr_t)b->m, .hops = 1};
+
+	b->m[0] = 0;
+	memcpy(was, b->m, BENCH_MEM);
+	bench_bind(b, bench_binding(b, 2, "list-walk"));
+	for (unsigned i = 0; i < FNS_ARRAY_SIZE(programs); i++) {
+		size_t n = get(hostile_dir, programs[i].name, elf, sizeof(elf));
+		struct fns_offload_binding x = bench_binding(b, 1, "hostile");
+		struct fns_offload_program *p;
+		char err[256] = "";
+
+		if (n == 0)
+			skip();
+		p = fns_offload_program_load(elf, n, err, sizeof(err));
+		if (programs[i].word) {
+			assert_null(p);
+			if (!strstr(err, programs[i].word))
+				fail_msg("%s: %s", programs[i].name, err);
+			continue;
+		}
+		if (!p)
+			fail_msg("%s: %s", programs[i].name, err);
+		assert_int_equal(0, fns_offload_handler_set(b->o, "hostile", p));
+		x.region[0].rights = FNS_OFFLOAD_READ;
+		x.max_bytes = 100000;
+		bench_bind(b, x);
+		bench_call(b, 1, args, sizeof(args), 0);
+		assert_int_equal(b->r.status, programs[i].status);
+		bench_call(b, 2, &ask, sizeof(ask), 0);
+		assert_int_equal(b->r.status, FNS_OFFLOAD_REFUSED); /* the list ends there */
+	}
+	assert_memory_equal(b->m, was, BENCH_MEM);
+	free(was);
+	bench_destroy(b);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -610,9 +682,12 @@ int main(int argc, char **argv)
 		cmocka_unit_test(twins_5),
 		cmocka_unit_test(twins_6),
 		cmocka_unit_test(most_spans),
+		cmocka_unit_test(hostile),
 	};
 
 	if (argc > 1)
 		dir = argv[1];
+	if (argc > 2)
+		hostile_dir = argv[2];
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
