@@ -245,8 +245,6 @@ static int quiesce(struct fns_engine *e, struct fns_qp *qp)
 	qp->rsp.rsp_tail = qp->rsp.rsp_head;
 	fns_qp_deactivate(qp);
 	fns_peer_pass(qp);
-	/* Nobody is answered any more: a long READ would keep this waiting. */
-	qp->rsp.rsp_head = qp->rsp.rsp_tail;
 	/* A shared receive taken for a message that will not end goes back to its owner as flushed.
 	 */
 	if (qp->srq && qp->rsp.have_rwqe && !qp->ops_inflight) {
