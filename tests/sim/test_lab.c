@@ -209,9 +209,9 @@ static void losses_cost_little_when_repaired_selectively(void **state)
 {
 	uint64_t back = run_as("lossy", "static_window", 1, 0, false)->goodput_bps;
 
-	assert_true(res.jain_mean < 5000); /* one flow has it all, another fails */
-	assert_true(run_as("lossy", "static_window", 1, 0, true)->goodput_bps > back * 3 / 2);
-	assert_true(res.jain_mean > 7000 && res.broken == 0);
+	assert_true(res.broken > 0); /* retries are used up */
+	assert_true(run_as("lossy", "static_window", 1, 0, true)->goodput_bps > back);
+	assert_true(res.broken == 0);
 	assert_true(run_as("lossy", "swift", 1, 0, true)->goodput_bps > 37000 * MS);
 	assert_true(res.retransmits <= res.lost);
 	assert_true(run_as("lossy", "swift", 1, 0, false)->retransmits > 5 * res.lost);
