@@ -5,22 +5,22 @@
 
 #include <stdint.h>
 
-/* Floor of the square root. */
+/* Floor of the square root: Newton's method, from above. */
 static inline uint64_t fns_isqrt(uint64_t v)
 {
-	uint64_t r = 0, bit = 1ull << 62;
+	unsigned half;
+	uint64_t x, y;
 
-	while (bit > v)
-		bit >>= 2;
-	for (; bit; bit >>= 2) {
-		if (v >= r + bit) {
-			v -= r + bit;
-			r = (r >> 1) + bit;
-		} else {
-			r >>= 1;
-		}
-	}
-	return r;
+	if (v == 0)
+		return 0;
+	/* The first step from 2^half, which is at most the root, needs no division. */
+	half = (63u - (unsigned)__builtin_clzll(v)) / 2;
+	y = ((1ull << half) + (v >> half) + 1) / 2;
+	do {
+		x = y;
+		y = (x + v / x) / 2;
+	} while (y < x);
+	return x;
 }
 
 /* a * b / c without overflow in between; the result must fit. c is not 0. */

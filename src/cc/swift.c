@@ -66,7 +66,9 @@ struct half {
 struct swift {
 	struct half fabric, host;
 	uint64_t srtt_ns;
-	uint64_t bytes;    /* acknowledged since the last round trip was timed */
+	uint64_t bytes; /* acknowledged since the last round trip was timed */
+	/* 1 / sqrt of the windows between which the target is scaled, of ONE. */
+	uint64_t fs_lo, fs_hi;
 	uint32_t timeouts; /* in a row */
 };
 _Static_assert(sizeof(struct swift) <= FNS_CC_STATE_BYTES, "state");
@@ -90,15 +92,16 @@ static uint64_t inv_sqrt(uint64_t cwnd)
 
 /* fs_range (1/sqrt(cwnd) - 1/sqrt(max)) / (1/sqrt(min) - 1/sqrt(max)), within 0
  * and fs_range. */
-static uint64_t flow_scaling(const struct fns_cc_ctx *ctx, uint64_t cwnd)
+static uint64_t flow_scaling(const struct fns_cc_ctx *ctx, const struct swift *s)
 {
-	uint64_t range = ctx->param[FS_RANGE_US] * 1000;
-	uint64_t lo = inv_sqrt(ctx->param[FS_MAX_CWND] * ONE), hi, x = inv_sqrt(cwnd);
+	uint64_t range = ctx->param[FS_RANGE_US] * 1000, cwnd = s->fabric.cwnd, x;
 
-	hi = inv_sqrt(FNS_MAX(pm(ctx, FS_MIN_CWND_PM), 1));
-	if (x <= lo || hi <= lo)
+	if (cwnd >= ctx->param[FS_MAX_CWND] * ONE || s->fs_hi <= s->fs_lo)
 		return 0;
-	return x >= hi ? range : fns_muldiv(range, x - lo, hi - lo);
+	x = inv_sqrt(cwnd);
+	if (x <= s->fs_lo)
+		return 0;
+	return x >= s->fs_hi ? range : fns_muldiv(range, x - s->fs_lo, s->fs_hi - s->fs_lo);
 }
 
 static bool may_cut(const struct half *h, uint64_t now, uint64_t rtt)
@@ -144,8 +147,7 @@ static void ack(const struct fns_cc_ctx *ctx, struct swift *s, const struct fns_
 	s->timeouts = 0;
 	s->srtt_ns = s->srtt_ns ? (7 * s->srtt_ns + ev->rtt_ns) / 8 : ev->rtt_ns;
 	fabric = ev->rtt_fabric_ns ? ev->rtt_fabric_ns : ev->rtt_ns;
-	target = ctx->param[TARGET_US] * 1000 + hops * ctx->param[HOP_NS] +
-		 flow_scaling(ctx, s->fabric.cwnd);
+	target = ctx->param[TARGET_US] * 1000 + hops * ctx->param[HOP_NS] + flow_scaling(ctx, s);
 	delay(ctx, &s->fabric, fabric, target, acked, ev->now_ns, ev->rtt_ns);
 	if (ev->rtt_host_ns)
 		delay(ctx, &s->host, ev->rtt_host_ns, ctx->param[HOST_TARGET_US] * 1000, acked,
@@ -166,6 +168,8 @@ static void on_event(struct fns_cc_ctx *ctx, const struct fns_cc_event *ev, stru
 
 	switch (ev->type) {
 	case FNS_CC_INIT:
+		s->fs_lo = inv_sqrt(ctx->param[FS_MAX_CWND] * ONE);
+		s->fs_hi = inv_sqrt(FNS_MAX(pm(ctx, FS_MIN_CWND_PM), 1));
 		s->fabric.cwnd = ctx->param[START_CWND] * ONE;
 		s->host.cwnd = ctx->param[MAX_CWND] * ONE;
 		bound(ctx, &s->fabric);
